@@ -1,0 +1,1 @@
+"""How a bare machine gets an engine, a cluster and images. Knows nothing of the platform's components."""

@@ -1,0 +1,1 @@
+"""What must hold of a running platform, one file a subject."""

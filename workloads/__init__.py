@@ -1,0 +1,1 @@
+"""Reference workloads: plain programs that run in pods."""
