@@ -1,0 +1,44 @@
+# Every target is one line that calls the command line or pytest; `make up` and `make test` need nothing set up before.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help up prove bench down check test test-faults requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+up: $(READY) ## build what is needed, start the cluster, provision the platform, run a first workload, report
+	$(BIN)/seatrial up $(if $(PARTS),--parts $(PARTS)) $(FLAGS)
+
+prove: $(READY) ## put the running platform through its proofs
+	$(BIN)/seatrial prove local $(FLAGS)
+
+down: $(READY) ## stop everything and leave nothing behind but the cache
+	$(BIN)/seatrial down --yes
+
+check: $(READY) ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(READY) ## all tests but the long fault runs
+	$(BIN)/pytest -m "not faults" $(FLAGS)
+
+test-faults: $(READY) ## everything, with kills, full disks and dead parts
+	$(BIN)/pytest $(FLAGS)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Seatrial needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version). Name another with: make PYTHON=python3.12 …" >&2; exit 3; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3; }
+	@echo "Setting up Python packages in .venv (about 2 min, 900 MB, once)"
+	rm -f $@
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+requirements: ## pin the newest fitting Python packages, with hashes (needs `uv` on PATH)
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements/runtime.in -o requirements/runtime.txt
+	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt

@@ -1,0 +1,93 @@
+"""What a person sees of long work: live lines on a terminal, plain lines in a log."""
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.progress import ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as a person says it: `0.4 s`, `12 s`, `3 min 20 s`, `1 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Elapsed(ProgressColumn):
+    """How long a step has run, and how long it took when it was measured."""
+
+    def render(self, task: Task) -> Text:
+        text = duration(task.elapsed or 0)
+        if task.total:
+            text += f" of about {duration(task.total)}"
+        return Text(text, style="cyan")
+
+
+class ConsoleProgress:
+    """`local.progress.Progress` on a console; usable as a context manager around the work.
+
+    `planned_seconds` is what all steps together are expected to take; with it each step says the time left.
+    """
+
+    def __init__(self, console: Console = out, planned_seconds: float | None = None) -> None:
+        self.console = console
+        self.left = planned_seconds
+        self._started: dict[str, tuple[float, float | None, TaskID | None]] = {}
+        self._bars = (
+            Bars(
+                SpinnerColumn(), TextColumn("{task.description}"), _Elapsed(), console=console, transient=True
+            )
+            if console.is_terminal
+            else None
+        )
+        self.seconds: dict[str, float] = {}
+        """How long each finished step took."""
+
+    def __enter__(self) -> "ConsoleProgress":
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def begin(self, step: str, expected_seconds: float | None = None) -> None:
+        bar = self._bars.add_task(step, total=expected_seconds) if self._bars else None
+        self._started[step] = (time.monotonic(), expected_seconds, bar)
+        if not self._bars and expected_seconds and expected_seconds >= 5:
+            left = f", about {duration(self.left)} left in all" if self.left else ""
+            self.say(f"  … {step} (about {duration(expected_seconds)}{left})")
+
+    def end(self, step: str, note: str = "") -> None:
+        started, expected, bar = self._started.pop(step)
+        took = time.monotonic() - started
+        self.seconds[step] = took
+        if self._bars and bar is not None:
+            self._bars.remove_task(bar)
+        if self.left and expected:
+            self.left = max(self.left - expected, 1.0)
+        text = f"[green]✓[/green] {step}  [dim]{duration(took)}{'  ' + note if note else ''}[/dim]"
+        if self._bars and self.left:
+            text += f"  [cyan]{duration(self.left)} left in all[/cyan]"
+        self.console.print(text)
+
+    def say(self, line: str) -> None:
+        self.console.print(line)
+        if not self.console.is_terminal:
+            sys.stdout.flush()

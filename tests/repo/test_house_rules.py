@@ -1,0 +1,207 @@
+"""House rules that a reader should not have to enforce by eye."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("infra", "local", "client", "workloads", "proofs", "benchmarks", "seatrial")
+
+MAY_IMPORT = {
+    "infra": set(),
+    "local": set(),
+    "workloads": set(),
+    "client": {"infra.outputs"},
+    "proofs": {"client", "workloads"},
+    "benchmarks": {"client", "workloads"},
+    "seatrial": set(PACKAGES),
+}
+"""What each package may import of ours, besides itself."""
+
+LINES_A_FUNCTION = 80
+LINES_A_STACK_FILE = 60
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files that git tracks, or would if they were added now."""
+    out = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    return [ROOT / name for name in out.split("\0") if name and (ROOT / name).is_file()]
+
+
+def text_files() -> Iterator[tuple[Path, str]]:
+    for path in tracked():
+        try:
+            yield path, path.read_text()
+        except UnicodeDecodeError:
+            continue
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def allowed(importer: str, imported: str) -> bool:
+    return any(
+        imported == name or imported.startswith(f"{name}.") for name in MAY_IMPORT[importer] | {importer}
+    )
+
+
+def test_packages_import_only_downwards() -> None:
+    wrong = []
+    for package in PACKAGES:
+        for path in tracked(f"{package}/**.py", f"{package}/*.py"):
+            wrong += [
+                f"{path.relative_to(ROOT)}:{line} imports {name}"
+                for line, name in imports(path)
+                if name.split(".")[0] in PACKAGES and not allowed(package, name)
+            ]
+    assert not wrong
+
+
+def test_components_never_import_each_other() -> None:
+    wrong = []
+    for path in tracked("infra/components/**.py"):
+        own = f"infra.components.{path.relative_to(ROOT / 'infra/components').parts[0]}"
+        wrong += [
+            f"{path.relative_to(ROOT)}:{line} imports {name}"
+            for line, name in imports(path)
+            if name.startswith("infra.components.") and not name.startswith(f"{own}.") and name != own
+        ]
+    assert not wrong
+
+
+def test_functions_stay_short() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for path in tracked("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno + 1 > LINES_A_FUNCTION
+    ]
+    assert not long
+
+
+def test_stack_files_hold_only_differences() -> None:
+    stacks = tracked("stacks/Pulumi.*.yaml")
+    assert stacks, "there are no stack files"
+    assert [path.name for path in stacks if len(path.read_text().splitlines()) > LINES_A_STACK_FILE] == []
+
+
+def test_no_image_has_a_floating_tag() -> None:
+    floating = re.compile(r"[\w./-]+:(latest|main|master|edge|nightly)(?![\w.-])")
+    wrong = [
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path, text in text_files()
+        if path.suffix in {".py", ".toml", ".yaml", ".json"} or path.name == "Containerfile"
+        for match in floating.finditer(text)
+        if path != Path(__file__) and "/" in match.group()
+    ]
+    assert not wrong
+
+
+def test_files_name_no_package_registry() -> None:
+    hosts = registry_hosts()
+    pattern = re.compile("|".join(re.escape(host) for host in hosts))
+    wrong = [
+        f"{path.relative_to(ROOT)}: {hit.group()}"
+        for path, text in text_files()
+        if (hit := pattern.search(text))
+    ]
+    assert not wrong
+
+
+def registry_hosts() -> set[str]:
+    """The registries that this machine's package clients use, asked of the clients: none is written here."""
+    from pip._internal.models.index import PyPI
+
+    hosts = {PyPI.netloc, PyPI.file_storage_domain}
+    if shutil.which("go"):
+        proxies = subprocess.run(
+            ["go", "env", "GOPROXY", "GOSUMDB"], capture_output=True, text=True, check=True
+        )
+        hosts |= {
+            urlsplit(word).netloc or word for word in re.split(r"[,|\s]", proxies.stdout) if "." in word
+        }
+    for source in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
+        if source.is_file():
+            hosts |= {urlsplit(url).netloc for url in re.findall(r"https?://\S+", source.read_text())}
+    return {host for host in hosts if "." in host}
+
+
+def test_files_name_no_path_of_a_machine() -> None:
+    home = re.compile(r"(?<![\w.$}])/(root|home/\w+|work)/")
+    assert [
+        f"{path.relative_to(ROOT)}: {hit.group()}"
+        for path, text in text_files()
+        if path != Path(__file__) and path.suffix != ".go" and (hit := home.search(text))
+    ] == []
+
+
+def test_no_large_or_binary_file_is_tracked() -> None:
+    text = {path for path, _ in text_files()}
+    assert [str(path.relative_to(ROOT)) for path in tracked() if path not in text] == []
+    assert [str(path.relative_to(ROOT)) for path in tracked() if path.stat().st_size > 1 << 20] == []
+
+
+def test_every_file_under_tests_is_collected() -> None:
+    """A file with tests that pytest does not look at is worse than none."""
+    stray = [
+        str(path.relative_to(ROOT))
+        for path in tracked("tests/**.py")
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+        and not path.name.startswith("test_")
+    ]
+    assert not stray
+
+
+def test_every_test_file_has_a_test() -> None:
+    empty = [
+        str(path.relative_to(ROOT))
+        for path in tracked("tests/**/test_*.py")
+        if not re.search(r"^\s*(async )?def test_", path.read_text(), re.MULTILINE)
+    ]
+    assert not empty
+
+
+def test_every_requirement_has_a_hash() -> None:
+    for path in tracked("*requirements*/*.txt", "*requirements*.txt"):
+        unhashed = [
+            line
+            for line in path.read_text().replace("\\\n", " ").splitlines()
+            if "==" in line and "--hash=sha256:" not in line
+        ]
+        assert not unhashed, f"{path.relative_to(ROOT)}: {unhashed}"
+
+
+@pytest.mark.parametrize("folder", ["infra/components", "workloads"])
+def test_every_room_has_a_readme(folder: str) -> None:
+    rooms = {path.parent for path in tracked(f"{folder}/*/*.py")}
+    assert [str(room.relative_to(ROOT)) for room in sorted(rooms) if not (room / "README.md").is_file()] == []
+
+
+def test_every_alert_has_a_runbook() -> None:
+    import yaml
+
+    for path in tracked("infra/components/*/alerts.yaml"):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    assert (ROOT / "docs/runbooks" / f"{rule['alert']}.md").is_file(), json.dumps(rule)
