@@ -61,9 +61,8 @@ def drop() -> bool:
 def _trim_compiled(wanted: int) -> None:
     """Go itself keeps a file's time of change at its last use."""
     files = [path for path in gohost.build_cache().glob("??/*") if path.is_file()]
-    files.sort(key=lambda path: path.stat().st_mtime)
-    for count, path in enumerate(files):
-        if count % 200 == 0 and disk.free_megabytes(cache_dir()) >= wanted:
+    for path in sorted(files, key=lambda file: file.stat().st_mtime):
+        if disk.free_megabytes(cache_dir()) >= wanted:
             return
         path.unlink(missing_ok=True)
 
