@@ -1,4 +1,4 @@
-"""Tools are built once, whole or not at all, whatever happens to the process: real builds of a tiny module."""
+"""Tools are built once, whole or not at all, whatever happens to the process: a tiny module."""
 
 import os
 import select
