@@ -1,0 +1,1 @@
+"""The Prometheus Operator, Prometheus and Alertmanager."""

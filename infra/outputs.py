@@ -1,0 +1,35 @@
+"""The names that a stack promises to those who use the platform. Imports nothing."""
+
+NAMESPACE_DATA = "platform-data"
+"""PostgreSQL, the object store and Trino."""
+NAMESPACE_ML = "platform-ml"
+"""MLflow."""
+NAMESPACE_MONITORING = "platform-monitoring"
+"""The Prometheus Operator, Prometheus and Alertmanager."""
+NAMESPACE_WORKLOADS = "workloads"
+"""Jobs of the platform's users."""
+
+SECRET_ACCESS = "platform-access"
+"""Secret in NAMESPACE_WORKLOADS: what a job needs to reach the platform, as environment variables.
+
+AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION S3_BUCKET S3_WAREHOUSE_BUCKET TRINO_URL
+TRINO_USER TRINO_PASSWORD TRINO_CA MLFLOW_TRACKING_URI MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
+PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PROMETHEUS_URL
+"""
+
+BUCKET_DATASETS = "datasets"
+"""Files that workloads read and write."""
+BUCKET_WAREHOUSE = "warehouse"
+"""The files of Trino's Iceberg tables."""
+BUCKET_MLFLOW = "mlflow"
+"""Artifacts of MLflow runs."""
+
+OUTPUT_TRINO_URL = "trino_url"
+OUTPUT_MLFLOW_URL = "mlflow_url"
+OUTPUT_OBJECT_STORE_URL = "object_store_url"
+OUTPUT_POSTGRESQL_HOST = "postgresql_host"
+OUTPUT_PROMETHEUS_URL = "prometheus_url"
+OUTPUT_ALERTMANAGER_URL = "alertmanager_url"
+"""Keys of `pulumi stack output`: addresses inside the cluster,
+`scheme://service.namespace.svc.cluster.local:port`.
+"""

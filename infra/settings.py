@@ -1,0 +1,79 @@
+"""The whole settings tree, and the only reader of Pulumi's configuration.
+
+A stack file holds one key a section, `seatrial:trino: {workers: 3}`; what it leaves out keeps the
+default that is written in the section's class. A name that nobody knows is an error.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pulumi.runtime.config import CONFIG
+from pydantic import ValidationError
+
+from infra.components.monitoring.settings import MonitoringSettings
+from infra.components.namespaces.settings import NamespacesSettings
+from infra.errors import SettingsError
+from infra.releases import ImagePolicy
+from infra.settings_base import Settings, explain
+
+PROJECT = "seatrial"
+STACKS = Path(__file__).parents[1] / "stacks"
+
+
+class ClusterSettings(Settings):
+    """The Kubernetes cluster that a stack runs on."""
+
+    context: str | None = None
+    """Context of the kubeconfig; none: the current one. Every stack but `local` must name one."""
+    adopt_existing_objects: bool = False
+    """Take over an object that is already there instead of failing. For `local`, whose run may be killed
+    between the making of an object and its record in the state; its cluster has no other owner."""
+
+
+class PlatformSettings(Settings):
+    """Everything a stack file may say."""
+
+    cluster: ClusterSettings = ClusterSettings()
+    images: ImagePolicy = "pinned"
+    """Whether images are run by tag or by digest."""
+    protect: bool = True
+    """Databases and buckets refuse to be deleted until this is switched off."""
+    namespaces: NamespacesSettings = NamespacesSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+
+
+def of_this_stack(stack: str) -> PlatformSettings:
+    """The settings of the running Pulumi program."""
+    return validate(stack, CONFIG.get())
+
+
+def of_stack_file(stack: str, folder: Path = STACKS) -> PlatformSettings:
+    """The settings of a stack file, read without Pulumi."""
+    file = folder / f"Pulumi.{stack}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(each.name.split(".")[1] for each in folder.glob("Pulumi.*.yaml")))
+        raise SettingsError(f"there is no stack file {file.name} in {folder.name}/; stacks: {known}")
+    return validate(stack, yaml.safe_load(file.read_text()).get("config") or {})
+
+
+def validate(stack: str, config: Mapping[str, Any]) -> PlatformSettings:
+    """Pulumi's flat configuration as one checked tree."""
+    prefix = f"{PROJECT}:"
+    sections = {
+        key.removeprefix(prefix): _structured(value)
+        for key, value in config.items()
+        if key.startswith(prefix)
+    }
+    try:
+        return PlatformSettings.model_validate(sections)
+    except ValidationError as error:
+        lines = "\n  ".join(explain(error, PlatformSettings))
+        raise SettingsError(f"stacks/Pulumi.{stack}.yaml is not valid:\n  {lines}") from None
+
+
+def _structured(value: Any) -> Any:
+    """The engine hands objects and lists over as JSON text, everything else as plain text."""
+    return json.loads(value) if isinstance(value, str) and value[:1] in ("{", "[") else value

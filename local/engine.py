@@ -1,0 +1,154 @@
+"""What Pulumi needs around it to work on a local cluster: variables, plugins, a stack.
+
+All of it is handed over by environment variables: plain `pulumi` commands work in a shell that has them.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from local.errors import LocalError
+from local.paths import cache_dir, state_dir
+
+PROVIDER = "resource-kubernetes-v4.34.2"
+"""Folder of the Kubernetes plugin, as Pulumi names it."""
+
+PROJECT = "seatrial"
+
+LOCAL_PASSPHRASE = "local"
+"""Fits the salt in stacks/Pulumi.local.yaml. No secret: what protects the state is its 0700 folder."""
+
+_LAUNCHER = """\
+#!/bin/sh
+: "${{SEATRIAL_PYTHON:?is not set: run pulumi in the shell that 'seatrial env' prepares}}"
+PYTHONPATH="$SEATRIAL_CHECKOUT${{PYTHONPATH:+:$PYTHONPATH}}"
+export PYTHONPATH
+exec "$SEATRIAL_PYTHON" -m {module} "$@"
+"""
+"""Starts the stand-in of whichever checkout runs pulumi: the launcher is shared by all of them."""
+
+
+def environment(cluster_name: str, checkout: Path, tools: Mapping[str, Path]) -> dict[str, str]:
+    """Variables for `pulumi` and `kubectl`; puts the stand-ins where Pulumi looks for its plugins."""
+    home = cache_dir() / "pulumi"
+    _language_host(tools["pulumi"])
+    _provider(home / "plugins" / PROVIDER)
+    ambient = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    folders = [str(folder) for folder in dict.fromkeys(tool.parent for tool in tools.values())]
+    folders = [folder for folder in folders if folder not in ambient]
+    return {
+        "PATH": os.pathsep.join([*folders, *ambient]),
+        "KUBECONFIG": str(_state(cluster_name) / "kubeconfig"),
+        "PULUMI_HOME": str(home),
+        "PULUMI_BACKEND_URL": f"file://{_state(cluster_name) / 'pulumi'}",
+        "PULUMI_CONFIG_PASSPHRASE": LOCAL_PASSPHRASE,
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "SEATRIAL_CLUSTER": cluster_name,
+        "SEATRIAL_CHECKOUT": str(checkout),
+        "SEATRIAL_PYTHON": str(checkout / ".venv" / "bin" / "python"),
+        "SEATRIAL_CHARTS": str(cache_dir() / "charts"),
+    }
+
+
+def init_stack(stack: str, checkout: Path, variables: Mapping[str, str]) -> None:
+    """Make `stack` known to its backend and free it of the lock of a pulumi that is dead.
+
+    Raises:
+        LocalError: pulumi refused, or another pulumi is at work on this stack.
+    """
+    backend = Path(variables["PULUMI_BACKEND_URL"].removeprefix("file://"))
+    backend.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _break_stale_locks(backend / ".pulumi" / "locks" / "organization" / PROJECT / stack)
+    if (backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json").exists():
+        return
+    command = [
+        shutil.which("pulumi", path=variables["PATH"]) or "pulumi",
+        "stack",
+        "init",
+        stack,
+        "--non-interactive",
+    ]
+    done = subprocess.run(
+        command, cwd=checkout, env=os.environ | dict(variables), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise LocalError(
+            f"`pulumi stack init {stack}` failed: {done.stderr.strip() or done.stdout.strip()}",
+            f"look at stacks/Pulumi.{stack}.yaml and at {backend}",
+        )
+
+
+def _state(cluster_name: str) -> Path:
+    return state_dir() / "clusters" / cluster_name
+
+
+def _language_host(pulumi: Path) -> None:
+    """Beside the binary, where Pulumi expects it; about one on PATH it would warn."""
+    launcher = pulumi.resolve().with_name("pulumi-language-python")
+    if shutil.which("pulumi-language-python") or _is_vendors(launcher):
+        return
+    _write_launcher(launcher, "local.language_host")
+
+
+def _provider(folder: Path) -> None:
+    binary = "pulumi-resource-kubernetes"
+    vendors = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins" / PROVIDER
+    if vendors != folder and _is_vendors(vendors / binary):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.symlink_to(vendors)
+        return
+    if folder.is_symlink():
+        folder.unlink()
+    if not _is_vendors(folder / binary):
+        _write_launcher(folder / binary, "local.provider")
+
+
+def _is_vendors(binary: Path) -> bool:
+    """Whether this is a program, not our launcher."""
+    if not binary.is_file():
+        return False
+    with binary.open("rb") as file:
+        return file.read(2) != b"#!"
+
+
+def _write_launcher(file: Path, module: str) -> None:
+    text = _LAUNCHER.format(module=module)
+    if file.is_file() and file.read_text() == text:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.chmod(0o755)
+    unfinished.replace(file)
+
+
+def _break_stale_locks(folder: Path) -> None:
+    """A pulumi that was killed leaves its lock, which names the machine and the process."""
+    for lock in folder.glob("*.json"):
+        try:
+            owner = json.loads(lock.read_text())
+        except (ValueError, FileNotFoundError):
+            owner = {}  # Half written by what was killed, or just released.
+        if owner and (owner["hostname"] != socket.gethostname() or _is_pulumi(owner["pid"])):
+            raise LocalError(
+                f"another pulumi works on this stack: process {owner['pid']} on {owner['hostname']}, "
+                f"since {owner['timestamp']}",
+                f"wait for it; if it is surely gone, delete {lock}",
+            )
+        lock.unlink(missing_ok=True)
+
+
+def _is_pulumi(pid: int) -> bool:
+    try:
+        return "pulumi" in psutil.Process(pid).name()
+    except psutil.NoSuchProcess:
+        return False
