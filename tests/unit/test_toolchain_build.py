@@ -15,6 +15,7 @@ from local import toolchain
 from local.errors import LocalError
 from local.paths import cache_dir
 from local.toolchain import disk, gobuild, gocache, gohost, tools
+from local.toolchain.workspace import sweep
 
 REAL_GO = shutil.which("go")
 pytestmark = pytest.mark.skipif(REAL_GO is None, reason="no go on PATH")
@@ -64,6 +65,7 @@ class Bench:
         self.calls = folder / "calls"
         self.started = folder / "started"
         self.release = folder / "release"
+        self.processes: list[subprocess.Popen[str]] = []
 
     def lay_out(self) -> None:
         source = self.catalogue / "modules" / "tiny" / "source"
@@ -97,7 +99,16 @@ class Bench:
     def start(self) -> "subprocess.Popen[str]":
         """Another process that wants the tool."""
         command = [sys.executable, "-c", RUN, str(self.catalogue)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what a failed test left running."""
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+        sweep()
 
     def wait_for_go(self) -> list[int]:
         """Wait until the blocking `go` runs; the process ids that it wrote."""
@@ -130,7 +141,8 @@ def bench(tmp_path: Path, go_caches: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", f"{bench.bin}:/usr/bin:/bin:/usr/sbin:/sbin")
     monkeypatch.setattr(tools, "FOLDER", bench.catalogue)
-    return bench
+    yield bench
+    bench.stop()
 
 
 @pytest.fixture
@@ -283,9 +295,10 @@ BLOCK = "sleep 600 & echo $$ $! > {started}; wait"
 
 def test_after_kill_9_in_mid_build_the_next_run_repairs(warm: Bench) -> None:
     warm.install_go("1.26.6", BLOCK.format(started=warm.started))
-    with warm.start() as process:
-        working = warm.wait_for_go()
-        process.kill()
+    process = warm.start()
+    working = warm.wait_for_go()
+    process.kill()
+    process.wait()
     assert warm.leftovers() != []
     warm.install_go("1.26.6", f'exec {REAL_GO} "$@"')
     assert says(toolchain.ensure(["tiny"])["tiny"]) == "v1.2.3"
@@ -295,21 +308,20 @@ def test_after_kill_9_in_mid_build_the_next_run_repairs(warm: Bench) -> None:
 
 def test_go_does_not_outlive_a_killed_run(warm: Bench) -> None:
     warm.install_go("1.26.6", BLOCK.format(started=warm.started))
-    with warm.start() as process:
-        go, child = warm.wait_for_go()
-        descriptor = os.pidfd_open(go)
-        process.kill()
+    process = warm.start()
+    go, _ = warm.wait_for_go()
+    descriptor = os.pidfd_open(go)
+    process.kill()
     assert select.select([descriptor], [], [], 60)[0], "go still runs"
     os.close(descriptor)
-    os.kill(child, signal.SIGKILL)
 
 
 def test_ctrl_c_ends_what_go_started_and_leaves_nothing(warm: Bench) -> None:
     warm.install_go("1.26.6", BLOCK.format(started=warm.started))
-    with warm.start() as process:
-        working = warm.wait_for_go()
-        process.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    process = warm.start()
+    working = warm.wait_for_go()
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
     assert [pid for pid in working if alive(pid)] == []
     assert warm.leftovers() == []
 
@@ -317,14 +329,14 @@ def test_ctrl_c_ends_what_go_started_and_leaves_nothing(warm: Bench) -> None:
 def test_two_processes_at_once_build_once(warm: Bench) -> None:
     waiting_go = f'echo $$ > {warm.started}; read _ < {warm.release}; exec {REAL_GO} "$@"'
     warm.install_go("1.26.6", waiting_go)
-    with warm.start() as first:
-        warm.wait_for_go()
-        with warm.start() as second:
-            assert second.stdout
-            assert second.stdout.readline() == "say waiting: another process builds tiny\n"
-            warm.release.write_text("go on\n")
-            said = second.communicate(timeout=100)[0]
-        said_first = first.communicate(timeout=100)[0]
+    first = warm.start()
+    warm.wait_for_go()
+    second = warm.start()
+    assert second.stdout
+    assert second.stdout.readline() == "say waiting: another process builds tiny\n"
+    warm.release.write_text("go on\n")
+    said = second.communicate(timeout=30)[0]
+    said_first = first.communicate(timeout=30)[0]
     assert said.splitlines()[-1] == said_first.splitlines()[-1] == str(toolchain.ensure(["tiny"])["tiny"])
     assert "begin build tiny v1.2.3 7\n" in said_first
     assert warm.builds() == 1
