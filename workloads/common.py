@@ -1,0 +1,176 @@
+"""What every workload needs: connections made from environment variables, seeds, hashes and a way to end that
+says why.
+
+The variables come from the Secret `platform-access`; nothing here knows where the platform runs.
+"""
+
+import hashlib
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+TERMINATION_LOG = Path("/dev/termination-log")
+MESSAGE_BYTES = 4000
+"""Kubernetes keeps the first 4096 bytes of a termination message."""
+
+
+class WorkloadError(Exception):
+    """The workload cannot go on, for a reason that its owner can act on."""
+
+
+def env(name: str) -> str:
+    """The variable `name`, which must be there."""
+    value = os.environ.get(name)
+    if not value:
+        raise WorkloadError(
+            f"environment variable {name} is not set; the pod takes it from the Secret platform-access"
+        )
+    return value
+
+
+def s3() -> Any:
+    """A boto3 client for the platform's object store."""
+    import boto3
+    from botocore.config import Config
+
+    settings = Config(
+        s3={"addressing_style": "path"}, retries={"max_attempts": 3}, connect_timeout=10, read_timeout=60
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=env("AWS_ENDPOINT_URL"),
+        aws_access_key_id=env("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=env("AWS_SECRET_ACCESS_KEY"),
+        region_name=os.environ.get("AWS_REGION", "us-east-1"),
+        config=settings,
+    )
+
+
+def trino() -> Any:
+    """A DB-API connection to Trino, by password over TLS."""
+    from trino.auth import BasicAuthentication
+    from trino.dbapi import connect
+
+    url = urlsplit(env("TRINO_URL"))
+    secure = url.scheme == "https"
+    return connect(
+        host=url.hostname,
+        port=url.port or (443 if secure else 80),
+        http_scheme=url.scheme,
+        user=env("TRINO_USER"),
+        auth=BasicAuthentication(env("TRINO_USER"), env("TRINO_PASSWORD")) if secure else None,
+        verify=authorities() or True,
+        request_timeout=60,
+        source="seatrial",
+    )
+
+
+def authorities() -> str | None:
+    """The path of a file with the authority that signed Trino's certificate, where it is not a public one."""
+    pem = os.environ.get("TRINO_CA")
+    if not pem:
+        return None
+    path = Path(tempfile.gettempdir()) / f"trino-ca-{digest(pem.encode())[:12]}.pem"
+    path.write_text(pem)
+    return str(path)
+
+
+def query(connection: Any, sql: str) -> list[Any]:
+    """All rows of one statement; an error names the statement."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(sql)
+        rows: list[Any] = cursor.fetchall()
+    except Exception as error:
+        first = " ".join(sql.split())[:160]
+        raise WorkloadError(f"Trino refused `{first}`: {error}") from error
+    return rows
+
+
+def postgres() -> Any:
+    """A connection to the staging database (psycopg reads PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE)."""
+    import psycopg
+
+    return psycopg.connect(host=env("PGHOST"), dbname=env("PGDATABASE"), connect_timeout=20)
+
+
+def mlflow() -> Any:
+    """The mlflow module, set up to fail soon and clearly when the server is away."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow as module
+
+    uri = env("MLFLOW_TRACKING_URI")
+    module.set_tracking_uri(uri)
+    try:
+        module.tracking.MlflowClient().search_experiments(max_results=1)
+    except Exception as error:
+        raise WorkloadError(f"MLflow at {uri} does not answer: {error}") from error
+    return module
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and, where it is there, PyTorch, and ask for deterministic kernels."""
+    import numpy
+
+    random.seed(seed)
+    numpy.random.seed(seed)
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def code_hash(folder: Path) -> str:
+    """One hash over the Python files of `folder` and this module, by relative path and content."""
+    whole = hashlib.sha256()
+    for path in [*sorted(folder.rglob("*.py")), Path(__file__)]:
+        whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return whole.hexdigest()
+
+
+def log(message: str, **fields: Any) -> None:
+    """One line that a person can read and a program can parse."""
+    tail = " ".join(f"{key}={value}" for key, value in fields.items())
+    print(f"{time.strftime('%H:%M:%S', time.gmtime())} {message} {tail}".rstrip(), flush=True)
+
+
+def run(main: Callable[[], dict[str, Any]]) -> None:
+    """Run `main` as a pod does: its result, or the cause of its failure, becomes the termination message."""
+    try:
+        result = main()
+    except Exception as error:
+        traceback.print_exc()
+        known = isinstance(error, WorkloadError)
+        leave({"error": str(error) if known else f"{type(error).__name__}: {error}"})
+        sys.exit(1)
+    leave(result)
+
+
+def leave(message: dict[str, Any]) -> None:
+    """Write the termination message; outside a pod it goes to standard output only."""
+    text = json.dumps(message)
+    print(text, flush=True)
+    if len(text) > MESSAGE_BYTES:
+        kept = str(message.get("error", "see the log"))[: MESSAGE_BYTES // 2]
+        text = json.dumps({"error" if "error" in message else "result": kept})
+    if TERMINATION_LOG.exists() and os.access(TERMINATION_LOG, os.W_OK):
+        TERMINATION_LOG.write_text(text)

