@@ -11,6 +11,7 @@ import io
 import json
 import os
 import platform
+import re
 import socket
 import tempfile
 import time
@@ -112,9 +113,8 @@ def peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise WorkloadError(
-            f"rank {os.environ.get('RANK')} lost another rank: {str(error).splitlines()[0]}"
-        ) from error
+        said = re.sub(r"^\[\S+\] ", "", str(error).splitlines()[0]).split(". ")[0]
+        raise WorkloadError(f"rank {os.environ.get('RANK')} lost another rank: {said}") from error
 
 
 def gather(value: Any) -> list[Any]:
