@@ -16,6 +16,9 @@ from local.toolchain.tools import Tool
 
 __all__ = ["Missing", "ensure", "plan"]
 
+_LINKING = 500
+"""Megabytes that a build takes for a moment, however much is compiled already."""
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -81,11 +84,13 @@ def _prepare(missing: list[Tool], progress: Progress) -> None:
         gohost.find(tool.module_dir)
     kept = sum(tool.megabytes for tool in missing)
     caches = sum(tool.cache_megabytes for tool in missing)
-    needed = kept + max(caches - gocache.megabytes(), 500)
+    if disk.free_megabytes(cache_dir()) >= kept + caches:
+        return
+    needed = kept + max(caches - gocache.megabytes(), _LINKING)  # part of it may be in the caches
     if disk.free_megabytes(cache_dir()) < needed:
         progress.say(f"disk is short, {needed / 1000:.1f} GB are needed: trimming Go's caches")
         gocache.trim(needed / 1000)
-        needed = kept + max(caches - gocache.megabytes(), 500)
+        needed = kept + max(caches - gocache.megabytes(), _LINKING)
     disk.require(needed, cache_dir(), f"building {_named(missing)}")
 
 
