@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Debian ships Python's venv module apart.
+INSTALL_VENV = $(if $(findstring --no-install,$(FLAGS)),echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3,echo "Installing python3-venv"; apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
+
 .DEFAULT_GOAL := help
 .PHONY: help up prove bench down check test test-faults requirements
 
@@ -31,7 +34,7 @@ test-faults: $(READY) ## everything, with kills, full disks and dead parts
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Seatrial needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version). Name another with: make PYTHON=python3.12 …" >&2; exit 3; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(INSTALL_VENV); }
 	@echo "Setting up Python packages in .venv (about 2 min, 900 MB, once)"
 	rm -f $@
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,49 @@
+"""The core platform as a person brings it up: real cluster, real pulumi, real data."""
+
+import os
+import shlex
+import subprocess
+
+from tests.platform.conftest import ROOT, Platform
+
+
+def test_the_first_up_creates_the_platform(platform: Platform) -> None:
+    assert {"postgresql", "trino", "mlflow"} <= {entry["name"] for entry in platform.touched()}
+
+
+def test_every_proof_passes(platform: Platform) -> None:
+    results = platform.json("prove", "local", "--deadline", "20m")
+    assert {result["subject"] for result in results} == {"platform", "data", "training"}
+    assert [result for result in results if result["result"] != "passed" or result["assertions"] == 0] == []
+
+
+def test_a_second_up_changes_nothing(platform: Platform) -> None:
+    platform.ok("up", "--no-prove")
+    assert platform.touched() == []
+
+
+def test_plain_pulumi_agrees_in_the_prepared_shell(platform: Platform) -> None:
+    exports = shlex.split(platform.ok("env"))
+    variables = dict(word.split("=", 1) for word in exports if word != "export")
+    done = subprocess.run(
+        ["pulumi", "up", "-s", "local", "--yes", "--skip-preview", "--expect-no-changes"],
+        cwd=ROOT, env=os.environ | variables, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_bringing_it_up_leaves_the_checkout_as_it_is(platform: Platform) -> None:
+    before = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    platform.ok("up", "--no-prove")
+    after = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert after.stdout == before.stdout
+
+
+def test_status_names_each_component_with_its_health(platform: Platform) -> None:
+    components = {row["component"]: row for row in platform.json("status")}
+    assert {"postgresql", "object-store", "trino", "mlflow", "prometheus"} <= set(components)
+    assert [row for row in components.values() if row["health"] != "healthy"] == []
