@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from local.errors import LocalError
+from local.paths import cache_dir
 from local.toolchain import debian
 
 
@@ -29,6 +30,7 @@ class Distribution:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Distribution:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("DEBIAN_FRONTEND", raising=False)
     monkeypatch.setattr("os.geteuid", lambda: 0)
     return Distribution(tmp_path)
 
@@ -45,6 +47,7 @@ def test_a_command_that_is_there_needs_no_package(machine: Distribution) -> None
 def test_nothing_is_run_when_nothing_is_missing(machine: Distribution) -> None:
     debian.ensure(["runc"])
     assert not machine.calls.exists()
+    assert not cache_dir().exists()
 
 
 def test_what_is_missing_is_installed_without_questions_and_extras(machine: Distribution) -> None:
