@@ -27,7 +27,7 @@ packages = [{ package = "example.org/tiny/cmd/tiny", names = ["tiny", "tinier"] 
 ldflags = "-X main.version={version}"
 seconds = 7
 megabytes = 2
-cache_megabytes = 30
+cache_megabytes = 900
 on_path = { fits = "minor", command = ["tiny", "--version"] }
 """
 GO_MOD = """module seatrial.local/tools/tiny
@@ -198,7 +198,7 @@ def test_the_plan_names_the_cost_and_changes_nothing(bench: Bench, tmp_path: Pat
     for name in ("tiny", "tinier"):
         bench.install(name, "echo v0.0.1")
     before = sorted(tmp_path.rglob("*"))
-    assert toolchain.plan(["tiny"]) == [toolchain.Missing("tiny", 7, 2, 30)]
+    assert toolchain.plan(["tiny"]) == [toolchain.Missing("tiny", 7, 2, 900)]
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -279,7 +279,7 @@ def test_a_tool_on_path_that_lacks_a_command_is_built(warm: Bench) -> None:
 
 def test_too_little_disk_is_refused_before_building(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "free_megabytes", lambda path: 400)
-    with pytest.raises(LocalError, match=r"tiny v1\.2\.3 needs about 0\.5 GB in .*has 0\.4 GB left"):
+    with pytest.raises(LocalError, match=r"tiny v1\.2\.3 needs about 0\.9 GB in .*has 0\.4 GB left"):
         toolchain.ensure(["tiny"])
     assert bench.builds() == 0
 
