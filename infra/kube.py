@@ -72,6 +72,14 @@ def metadata(
     return made
 
 
+def object_of(
+    version: str, kind: str, metadata: Mapping[str, Any], spec: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """A manifest of the usual form."""
+    made: dict[str, Any] = {"apiVersion": version, "kind": kind, "metadata": metadata}
+    return made if spec is None else {**made, "spec": spec}
+
+
 RESTRICTED_POD = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},

@@ -17,16 +17,14 @@ ImagePolicy = Literal["by-tag", "pinned-where-known", "pinned"]
 
 
 class Manifests(Settings):
-    """Manifests or a chart that an upstream publishes with its source."""
+    """Manifests that an upstream publishes with its source."""
 
     module: str
     """The Go module that holds them."""
-    sum: str
-    """The module's checksum as in a go.sum line: what is fetched is compared with it."""
-    files: tuple[str, ...]
-    """Paths of the wanted files in the module."""
+    files: Mapping[str, str]
+    """Path of each wanted file in the module, and its SHA-256, wherever the file comes from."""
     address: str
-    """Where the upstream publishes the same, for a stack whose operator has no Go; `{version}`, `{file}`."""
+    """Where the upstream publishes the same for those who have no Go; with `{version}` and `{file}`."""
 
 
 class Release(Settings):
@@ -101,4 +99,13 @@ def local_images() -> list[tuple[str, str, str]]:
         (name, recipe, release.version)
         for release in load().values()
         for recipe, name in release.image_names()
+    ]
+
+
+def local_manifests() -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Every upstream file that the program reads, as (release, version, Go module, files)."""
+    return [
+        (name, release.version, release.manifests.module, tuple(release.manifests.files))
+        for name, release in load().items()
+        if release.manifests
     ]

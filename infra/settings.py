@@ -32,6 +32,14 @@ class ClusterSettings(Settings):
     """Take over an object that is already there instead of failing. For `local`, whose run may be killed
     between the making of an object and its record in the state; its cluster has no other owner."""
 
+    def provider_arguments(self) -> dict[str, Any]:
+        """For the provider. The identifier keeps a renewed kubeconfig from replacing every object."""
+        return {
+            "context": self.context,
+            "clusterIdentifier": self.context or "current-context",
+            "upsertExistingObjects": self.adopt_existing_objects or None,
+        }
+
 
 class PlatformSettings(Settings):
     """Everything a stack file may say."""
