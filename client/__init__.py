@@ -1,1 +1,13 @@
-"""A running platform as its users reach it: stack outputs, credentials, port-forwards, ready-made clients."""
+"""A running platform as its users reach it: credentials, port-forwards, ready-made clients, workloads.
+
+with client.Platform.connect(kubeconfig=path) as platform:
+    client.deploy(platform, "ingest-flights", objects)
+    platform.sql("SELECT count(*) FROM iceberg.nycflights13.flights")
+"""
+
+from client.deploy import JobResult, delete_workloads, deploy
+from client.errors import ClientError
+from client.platform import Platform
+from client.progress import Progress, Silent
+
+__all__ = ["ClientError", "JobResult", "Platform", "Progress", "Silent", "delete_workloads", "deploy"]

@@ -1,0 +1,286 @@
+"""Puts a workload on the platform, waits for it, and says why when it fails."""
+
+import copy
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client as k8s
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import MethodNotAllowedError, NotFoundError
+
+from client.errors import ClientError
+from client.platform import Platform
+from client.progress import Progress, Silent
+from infra import outputs
+
+FIELD_MANAGER = "seatrial"
+WORKLOAD_LABEL = "seatrial.dev/workload"
+HOPELESS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
+"""Reasons for which a container waits that do not go away by waiting."""
+LOG_LINES = 12
+
+
+@dataclass
+class JobResult:
+    """What a finished Job left: the termination message of each pod, by the pod's index or name."""
+
+    name: str
+    seconds: float
+    messages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+
+
+def deploy(
+    platform: Platform,
+    workload: str,
+    objects: list[dict[str, Any]],
+    *,
+    wait: bool = True,
+    deadline: float = 900,
+    progress: Progress | None = None,
+) -> dict[str, JobResult]:
+    """Apply the workload's objects; with `wait`, return the result of each Job by its name."""
+    progress = progress or Silent()
+    dynamic = dynamic_client(platform)
+    jobs = [item for item in objects if item["kind"] == "Job"]
+    for job in jobs:
+        remove_job(platform, job["metadata"]["name"], namespace_of(job))
+    for item in objects:
+        apply(dynamic, workload, item)
+    if not wait:
+        return {}
+    return {
+        job["metadata"]["name"]: wait_for_job(
+            platform, job["metadata"]["name"], namespace_of(job), deadline, progress
+        )
+        for job in jobs
+    }
+
+
+def namespace_of(item: dict[str, Any]) -> str:
+    return str(item["metadata"].get("namespace", outputs.NAMESPACE_WORKLOADS))
+
+
+def dynamic_client(platform: Platform) -> Any:
+    """A dynamic client that keeps what it discovers for itself: the library's own cache file outlives a
+    cluster.
+    """
+    with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
+        return DynamicClient(platform.api, cache_file=str(Path(folder) / "discovery.json"))
+
+
+def apply(dynamic: Any, workload: str, item: dict[str, Any]) -> None:
+    """Server-side apply as the manager of workloads, with the label by which it is found again."""
+    body = copy.deepcopy(item)
+    body["metadata"].setdefault("namespace", outputs.NAMESPACE_WORKLOADS)
+    body["metadata"].setdefault("labels", {})[WORKLOAD_LABEL] = workload
+    try:
+        resource = dynamic.resources.get(api_version=body["apiVersion"], kind=body["kind"])
+        dynamic.server_side_apply(resource, body=body, field_manager=FIELD_MANAGER, force_conflicts=True)
+    except Exception as error:
+        raise ClientError(
+            f"{body['kind']} {body['metadata']['name']} was refused: {refusal(error)}",
+            "mend the workload's manifest.py, or what the platform allows in its namespace",
+        ) from error
+
+
+def refusal(error: Exception) -> str:
+    """What the API server said, without headers."""
+    body = getattr(error, "body", None)
+    try:
+        return str(json.loads(body)["message"]) if body else str(error)
+    except (ValueError, KeyError):
+        return str(error)
+
+
+def remove_job(platform: Platform, name: str, namespace: str, patience: float = 60) -> None:
+    """Remove an earlier Job of this name with its pods; a Job cannot be changed."""
+    batch = k8s.BatchV1Api(platform.api)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            batch.delete_namespaced_job(name, namespace, propagation_policy="Foreground")
+        except k8s.ApiException as error:
+            if error.status == 404:
+                return
+            raise
+        if time.monotonic() > deadline:
+            raise ClientError(
+                f"the earlier Job {namespace}/{name} does not go away",
+                f"see what holds it: kubectl -n {namespace} describe job {name}",
+            )
+        time.sleep(0.3)
+
+
+def wait_for_job(
+    platform: Platform, name: str, namespace: str, deadline: float, progress: Progress
+) -> JobResult:
+    """Follow the Job to its end."""
+    batch = k8s.BatchV1Api(platform.api)
+    began, told = time.monotonic(), ""
+    progress.begin(f"workload {name}")
+    while True:
+        job = batch.read_namespaced_job(name, namespace)
+        pods = pods_of(platform, name, namespace)
+        state = ", ".join(f"{pod.metadata.name}: {describe(pod)}" for pod in pods)
+        if state and state != told:
+            progress.say(f"    {state}")
+            told = state
+        seconds = round(time.monotonic() - began, 1)
+        conditions = {entry.type: entry for entry in job.status.conditions or [] if entry.status == "True"}
+        if "Complete" in conditions:
+            progress.end(f"workload {name}")
+            return JobResult(name, seconds, messages(pods), {key(p): p.spec.node_name or "" for p in pods})
+        cause = failure_of(conditions, pods) or (
+            f"it was not done after {seconds} s" if seconds > deadline else ""
+        )
+        if cause:
+            raise failed(platform, name, namespace, cause)
+        time.sleep(0.5)
+
+
+def failure_of(conditions: dict[str, Any], pods: list[Any]) -> str:
+    """Why there is no point in waiting on; empty while there is."""
+    if "Failed" in conditions:
+        return f"{conditions['Failed'].reason}: {conditions['Failed'].message}"
+    for pod in pods:
+        for status in pod.status.container_statuses or []:
+            waiting = status.state.waiting
+            if waiting and waiting.reason in HOPELESS:
+                return f"pod {pod.metadata.name} cannot start: {waiting.reason}: {waiting.message or ''}"
+    return ""
+
+
+def pods_of(platform: Platform, job: str, namespace: str) -> list[Any]:
+    found = platform.core.list_namespaced_pod(namespace, label_selector=f"batch.kubernetes.io/job-name={job}")
+    return sorted(found.items, key=lambda pod: str(pod.metadata.name))
+
+
+def key(pod: Any) -> str:
+    """The pod's index in its Job, or its name."""
+    labels = pod.metadata.labels or {}
+    return str(labels.get("batch.kubernetes.io/job-completion-index", pod.metadata.name))
+
+
+def describe(pod: Any) -> str:
+    """The pod's state in a word or two."""
+    for status in pod.status.container_statuses or []:
+        if status.state.waiting and status.state.waiting.reason:
+            return str(status.state.waiting.reason)
+        if status.state.terminated:
+            return f"{status.state.terminated.reason or 'ended'} ({status.state.terminated.exit_code})"
+    where = f" on {pod.spec.node_name}" if pod.spec.node_name else ""
+    return f"{pod.status.phase}{where}"
+
+
+def messages(pods: list[Any]) -> dict[str, dict[str, Any]]:
+    """The parsed termination messages of pods that ended."""
+    found = {}
+    for pod in pods:
+        for status in pod.status.container_statuses or []:
+            ended = status.state.terminated
+            if ended and ended.message:
+                found[key(pod)] = parse(ended.message)
+    return found
+
+
+def parse(message: str) -> dict[str, Any]:
+    try:
+        value = json.loads(message)
+    except ValueError:
+        return {"text": message}
+    return value if isinstance(value, dict) else {"text": message}
+
+
+def failed(platform: Platform, job: str, namespace: str, cause: str) -> ClientError:
+    """An error that carries each pod's own account, its events and its last lines."""
+    parts = [f"workload {job} failed: {cause}"]
+    for pod in pods_of(platform, job, namespace):
+        said = messages([pod]).get(key(pod), {})
+        account = said.get("error") or said.get("text", "")
+        parts.append(f"  pod {pod.metadata.name} ({describe(pod)} on {pod.spec.node_name or 'no node'})")
+        parts += [f"    cause: {account.strip()[:1500]}"] if account else []
+        parts += [f"    event: {line}" for line in warnings(platform, namespace, pod.metadata.name)]
+        if not account:
+            parts += [f"    log: {line}" for line in last_lines(platform, namespace, pod.metadata.name)]
+    parts += [f"  event: {line}" for line in warnings(platform, namespace, job)]
+    return ClientError("\n".join(parts), f"see more: kubectl -n {namespace} describe job {job}")
+
+
+def warnings(platform: Platform, namespace: str, name: str) -> list[str]:
+    """The warnings among an object's events."""
+    found = platform.core.list_namespaced_event(
+        namespace, field_selector=f"involvedObject.name={name},type=Warning"
+    )
+    return [f"{event.reason}: {event.message}" for event in found.items][-5:]
+
+
+def last_lines(platform: Platform, namespace: str, pod: str) -> list[str]:
+    try:
+        text = platform.core.read_namespaced_pod_log(pod, namespace, tail_lines=LOG_LINES)
+    except k8s.ApiException:
+        return []  # It never started.
+    return str(text).splitlines()
+
+
+def delete_workloads(
+    platform: Platform,
+    workload: str | None = None,
+    *,
+    deadline: float = 120,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Delete whatever carries the workloads' label (of one workload, or all) and wait until it is gone."""
+    progress = progress or Silent()
+    selector = f"{WORKLOAD_LABEL}={workload}" if workload else WORKLOAD_LABEL
+    dynamic = dynamic_client(platform)
+    until = time.monotonic() + deadline
+    deleted: dict[str, None] = {}
+    while left := list(labelled(dynamic, selector)):
+        for resource, item in left:
+            name = f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}"
+            if name not in deleted:
+                progress.say(f"    deleting {name}")
+            deleted[name] = None
+            if not item["metadata"].get("deletionTimestamp"):
+                delete_one(resource, item)
+        if time.monotonic() > until:
+            raise ClientError(
+                f"these workload objects do not go away: {', '.join(deleted)}",
+                "see which finalizer holds them: kubectl get -o yaml",
+            )
+        time.sleep(0.3)
+    return list(deleted)
+
+
+def delete_one(resource: Any, item: dict[str, Any]) -> None:
+    try:
+        resource.delete(
+            name=item["metadata"]["name"],
+            namespace=item["metadata"]["namespace"],
+            body={"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"},
+        )
+    except NotFoundError:
+        pass  # Its controller was quicker.
+
+
+def labelled(dynamic: Any, selector: str) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Every namespaced object with the label that no other object owns."""
+    seen: set[str] = set()
+    for resource in dynamic.resources:
+        if not {"list", "delete"} <= set(resource.verbs or []) or not resource.namespaced:
+            continue
+        try:
+            items = resource.get(label_selector=selector).to_dict()["items"]
+        except (MethodNotAllowedError, NotFoundError):
+            continue  # An aggregated API that is away, or a kind that went meanwhile.
+        for item in items:
+            if item["metadata"]["uid"] in seen or item["metadata"].get("ownerReferences"):
+                continue
+            seen.add(item["metadata"]["uid"])
+            yield resource, {**item, "kind": resource.kind}
