@@ -82,15 +82,16 @@ def _prepare(missing: list[Tool], progress: Progress) -> None:
     """Find out before the first minute of building whether there is a Go and enough disk for all of it."""
     for tool in missing:
         gohost.find(tool.module_dir)
-    kept = sum(tool.megabytes for tool in missing)
-    caches = sum(tool.cache_megabytes for tool in missing)
-    if disk.free_megabytes(cache_dir()) >= kept + caches:
+    everything = sum(tool.megabytes + tool.cache_megabytes for tool in missing)
+    free = disk.free_megabytes(cache_dir())
+    if free >= everything:
         return
-    needed = kept + max(caches - gocache.megabytes(), _LINKING)  # part of it may be in the caches
-    if disk.free_megabytes(cache_dir()) < needed:
-        progress.say(f"disk is short, {needed / 1000:.1f} GB are needed: trimming Go's caches")
-        gocache.trim(needed / 1000)
-        needed = kept + max(caches - gocache.megabytes(), _LINKING)
+    caches = gocache.megabytes()
+    needed = max(everything - caches, _LINKING)  # part of it may be in the caches
+    if free < needed and free + caches >= everything:
+        progress.say(f"disk is short, {everything / 1000:.1f} GB are needed: trimming Go's caches")
+        if gocache.trim(everything / 1000):
+            return
     disk.require(needed, cache_dir(), f"building {_named(missing)}")
 
 

@@ -13,6 +13,8 @@ from local.progress import Progress, Silent, step
 from local.toolchain.locks import locked
 
 _LIST = Path(__file__).parent / "debian.toml"
+_SECONDS = 21.0
+"""Measured with the whole list on a system that had none of it (98 MB to fetch, 362 MB on disk)."""
 
 
 def needed() -> dict[str, str]:
@@ -41,7 +43,7 @@ def ensure(packages: Iterable[str], progress: Progress | None = None, install: b
     ):
         lacking = missing(packages)
         if lacking:
-            with step(progress, f"install {', '.join(lacking)}"):
+            with step(progress, f"install {', '.join(lacking)}", _SECONDS):
                 _install(lacking)
 
 

@@ -284,6 +284,25 @@ def test_too_little_disk_is_refused_before_building(bench: Bench, monkeypatch: p
     assert bench.builds() == 0
 
 
+def test_old_caches_make_room_when_that_is_enough(warm: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed: list[float] = []
+    monkeypatch.setattr(disk, "free_megabytes", lambda path: 1000 if trimmed else 300)
+    monkeypatch.setattr(gocache, "megabytes", lambda: 700)
+    monkeypatch.setattr(gocache, "trim", lambda gigabytes: trimmed.append(gigabytes) is None)
+    toolchain.ensure(["tiny"])
+    assert trimmed == [0.902]
+
+
+def test_caches_are_kept_when_dropping_them_would_not_help(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "free_megabytes", lambda path: 300)
+    monkeypatch.setattr(gocache, "megabytes", lambda: 100)
+    monkeypatch.setattr(gocache, "trim", lambda gigabytes: pytest.fail("trimmed"))
+    with pytest.raises(LocalError, match=r"has 0\.3 GB left"):
+        toolchain.ensure(["tiny"])
+
+
 def test_a_disk_that_fills_up_is_named(warm: Bench) -> None:
     warm.install_go("1.26.6", "echo 'link: write: no space left on device'; exit 1")
     with pytest.raises(LocalError, match=rf"building tiny: the file system {disk.mount_point(cache_dir())} "):
