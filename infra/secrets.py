@@ -17,7 +17,15 @@ from infra.kube import Object
 _BYTES = 24
 
 
-class GeneratedSecret(Object):
+class StoredSecret(Object):
+    """A Secret whose entries can be handed on."""
+
+    def value(self, key: str) -> pulumi.Output[str]:
+        """One entry, decoded; secret to the engine wherever it goes."""
+        return self.output("data").apply(lambda data: base64.b64decode(data[key]).decode())
+
+
+class GeneratedSecret(StoredSecret):
     """A Secret with fixed entries (a user's name) and random ones (its password)."""
 
     def __init__(
@@ -31,9 +39,19 @@ class GeneratedSecret(Object):
         values = dict(fixed or {}) | {key: secrets.token_urlsafe(_BYTES) for key in random}
         super().__init__(_manifest(metadata, values), _kept(opts))
 
-    def value(self, key: str) -> pulumi.Output[str]:
-        """One entry, decoded; secret to the engine wherever it goes."""
-        return self.output("data").apply(lambda data: base64.b64decode(data[key]).decode())
+
+class ExistingSecret(StoredSecret):
+    """A Secret that somebody else made; it is read and never changed."""
+
+    def __init__(self, name: str, namespace: str, opts: pulumi.ResourceOptions) -> None:
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "data": None,
+        }
+        found = pulumi.ResourceOptions(id=f"{namespace}/{name}")
+        super().__init__(manifest, pulumi.ResourceOptions.merge(_secret_outputs(opts), found))
 
 
 class ComposedSecret(Object):

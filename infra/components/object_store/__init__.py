@@ -1,0 +1,1 @@
+"""The object store: buckets behind the S3 protocol."""
