@@ -28,3 +28,12 @@ class Store:
     region: str
     access_key: pulumi.Output[str]
     secret_key: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """An HTTP service and an account on it."""
+
+    url: pulumi.Input[str]
+    user: pulumi.Input[str]
+    password: pulumi.Input[str]

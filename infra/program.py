@@ -1,8 +1,11 @@
 """The platform in build order: the only file that knows two components at once."""
 
+from dataclasses import dataclass
+
 import pulumi
 
 from infra import alerts, kube, outputs, settings
+from infra.components.mlflow.component import Mlflow, MlflowInputs
 from infra.components.monitoring.component import (
     Monitoring,
     MonitoringInputs,
@@ -10,15 +13,49 @@ from infra.components.monitoring.component import (
     OperatorInputs,
 )
 from infra.components.namespaces.component import Namespaces, NamespacesInputs
+from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
+from infra.components.postgresql.component import Postgresql, PostgresqlInputs
+from infra.components.postgresql.sql import DatabaseWish
+from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
+from infra.components.workload_access.component import WorkloadAccess, WorkloadAccessInputs
+from infra.connections import Login
 from infra.releases import Releases
+from infra.settings import PlatformSettings
 
 
 def build() -> None:
     """Register everything that the selected stack consists of."""
     chosen = settings.of_this_stack(pulumi.get_stack())
-    releases = Releases(chosen.images)
+    stack = _foundation(chosen)
+    monitoring = _monitoring(stack)
+    databases = _databases(stack)
+    store = _object_store(stack)
+    trino = _trino(stack, databases, store)
+    mlflow = _mlflow(stack, databases, store)
+    _access(stack, databases, store, trino, mlflow, monitoring)
+    pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
+    pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
+    pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
+    pulumi.export(outputs.OUTPUT_MLFLOW_URL, mlflow.url)
+    pulumi.export(outputs.OUTPUT_PROMETHEUS_URL, monitoring.prometheus_url)
+    pulumi.export(outputs.OUTPUT_ALERTMANAGER_URL, monitoring.alertmanager_url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """What every component of this stack is built with."""
+
+    chosen: PlatformSettings
+    releases: Releases
+    opts: pulumi.ResourceOptions
+    """After namespaces and the kinds of monitoring exist."""
+    guarded: pulumi.ResourceOptions
+    """The same for what must not be deleted by mistake."""
+
+
+def _foundation(chosen: PlatformSettings) -> Stack:
     cluster = kube.Cluster("cluster", chosen.cluster.provider_arguments())
-    here = pulumi.ResourceOptions(provider=cluster)
+    releases = Releases(chosen.images)
     namespaces = Namespaces(
         "namespaces",
         chosen.namespaces,
@@ -26,7 +63,7 @@ def build() -> None:
             platform=(outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING),
             workloads=outputs.NAMESPACE_WORKLOADS,
         ),
-        here,
+        pulumi.ResourceOptions(provider=cluster),
     )
     operator = MonitoringOperator(
         "monitoring-operator",
@@ -39,19 +76,88 @@ def build() -> None:
         ),
         pulumi.ResourceOptions(provider=cluster, depends_on=[namespaces]),
     )
-    ready = pulumi.ResourceOptions(provider=cluster, depends_on=[namespaces, *operator.definitions])
-    monitoring = Monitoring(
-        "monitoring",
-        chosen.monitoring,
-        MonitoringInputs(
-            namespace=outputs.NAMESPACE_MONITORING,
-            prometheus_image=releases.image("prometheus"),
-            prometheus_version=releases["prometheus"].version,
-            alertmanager_image=releases.image("alertmanager"),
-            alertmanager_version=releases["alertmanager"].version,
-            rules=alerts.rules(),
-        ),
-        ready,
+    opts = pulumi.ResourceOptions(provider=cluster, depends_on=[namespaces, *operator.definitions])
+    guarded = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=chosen.protect))
+    return Stack(chosen=chosen, releases=releases, opts=opts, guarded=guarded)
+
+
+def _monitoring(stack: Stack) -> Monitoring:
+    releases = stack.releases
+    inputs = MonitoringInputs(
+        namespace=outputs.NAMESPACE_MONITORING,
+        prometheus_image=releases.image("prometheus"),
+        prometheus_version=releases["prometheus"].version,
+        alertmanager_image=releases.image("alertmanager"),
+        alertmanager_version=releases["alertmanager"].version,
+        rules=alerts.rules(),
     )
-    pulumi.export(outputs.OUTPUT_PROMETHEUS_URL, monitoring.prometheus_url)
-    pulumi.export(outputs.OUTPUT_ALERTMANAGER_URL, monitoring.alertmanager_url)
+    return Monitoring("monitoring", stack.chosen.monitoring, inputs, stack.opts)
+
+
+def _databases(stack: Stack) -> Postgresql:
+    wishes = (
+        DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
+        DatabaseWish(name="mlflow"),
+        DatabaseWish(name="mlflow_auth"),
+        DatabaseWish(name="staging"),
+    )
+    inputs = PostgresqlInputs(
+        namespace=outputs.NAMESPACE_DATA, image=stack.releases.image("postgresql"), databases=wishes
+    )
+    return Postgresql("postgresql", stack.chosen.postgresql, inputs, stack.guarded)
+
+
+def _object_store(stack: Stack) -> ObjectStore:
+    inputs = ObjectStoreInputs(
+        namespace=outputs.NAMESPACE_DATA,
+        image=stack.releases.image("versitygw"),
+        buckets=(outputs.BUCKET_DATASETS, outputs.BUCKET_WAREHOUSE, outputs.BUCKET_MLFLOW),
+    )
+    return ObjectStore("object-store", stack.chosen.object_store, inputs, stack.guarded)
+
+
+def _trino(stack: Stack, databases: Postgresql, store: ObjectStore) -> Trino:
+    inputs = TrinoInputs(
+        namespace=outputs.NAMESPACE_DATA,
+        image=stack.releases.image("trino"),
+        iceberg=databases.databases["iceberg"],
+        postgresql=databases.databases["staging"],
+        store=store.store,
+        warehouse=store.buckets[outputs.BUCKET_WAREHOUSE],
+    )
+    return Trino("trino", stack.chosen.trino, inputs, stack.opts)
+
+
+def _mlflow(stack: Stack, databases: Postgresql, store: ObjectStore) -> Mlflow:
+    inputs = MlflowInputs(
+        namespace=outputs.NAMESPACE_ML,
+        image=stack.releases.image("mlflow"),
+        tracking=databases.databases["mlflow"],
+        users=databases.databases["mlflow_auth"],
+        store=store.store,
+        bucket=store.buckets[outputs.BUCKET_MLFLOW],
+    )
+    return Mlflow("mlflow", stack.chosen.mlflow, inputs, stack.opts)
+
+
+def _access(
+    stack: Stack,
+    databases: Postgresql,
+    store: ObjectStore,
+    trino: Trino,
+    mlflow: Mlflow,
+    monitoring: Monitoring,
+) -> None:
+    inputs = WorkloadAccessInputs(
+        namespace=outputs.NAMESPACE_WORKLOADS,
+        secret=outputs.SECRET_ACCESS,
+        store=store.store,
+        bucket=store.buckets[outputs.BUCKET_DATASETS],
+        warehouse_bucket=store.buckets[outputs.BUCKET_WAREHOUSE],
+        staging=databases.databases["staging"],
+        trino=Login(url=trino.url, user=trino.user, password=trino.password),
+        trino_ca=trino.ca,
+        mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
+        prometheus_url=monitoring.prometheus_url,
+    )
+    WorkloadAccess("workload-access", inputs, stack.opts)

@@ -13,8 +13,12 @@ import yaml
 from pulumi.runtime.config import CONFIG
 from pydantic import ValidationError
 
+from infra.components.mlflow.settings import MlflowSettings
 from infra.components.monitoring.settings import MonitoringSettings
 from infra.components.namespaces.settings import NamespacesSettings
+from infra.components.object_store.settings import ObjectStoreSettings
+from infra.components.postgresql.settings import PostgresqlSettings
+from infra.components.trino.settings import TrinoSettings
 from infra.errors import SettingsError
 from infra.releases import ImagePolicy
 from infra.settings_base import Settings, explain
@@ -51,6 +55,10 @@ class PlatformSettings(Settings):
     """Databases and buckets refuse to be deleted until this is switched off."""
     namespaces: NamespacesSettings = NamespacesSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    postgresql: PostgresqlSettings = PostgresqlSettings()
+    object_store: ObjectStoreSettings = ObjectStoreSettings()
+    trino: TrinoSettings = TrinoSettings()
+    mlflow: MlflowSettings = MlflowSettings()
 
 
 def of_this_stack(stack: str) -> PlatformSettings:

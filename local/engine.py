@@ -29,7 +29,8 @@ _LAUNCHER = """\
 : "${{SEATRIAL_PYTHON:?is not set: run pulumi in the shell that 'seatrial env' prepares}}"
 PYTHONPATH="$SEATRIAL_CHECKOUT${{PYTHONPATH:+:$PYTHONPATH}}"
 export PYTHONPATH
-exec "$SEATRIAL_PYTHON" -m {module} "$@"
+# -P: Pulumi starts plugins in the program's folder, whose modules must not hide the standard ones.
+exec "$SEATRIAL_PYTHON" -P -m {module} "$@"
 """
 """Starts the stand-in of whichever checkout runs pulumi: the launcher is shared by all of them."""
 

@@ -1,0 +1,1 @@
+"""What a user's job needs to reach the platform."""

@@ -1,0 +1,73 @@
+"""One Secret with addresses and credentials, for a job to take as its environment (`envFrom`)."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from infra import kube
+from infra.connections import Database, Login, Store
+from infra.secrets import ComposedSecret
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadAccessInputs:
+    """What other components must hand over."""
+
+    namespace: str
+    secret: str
+    """Name of the Secret."""
+    store: Store
+    bucket: str
+    """For files of jobs."""
+    warehouse_bucket: str
+    """With the files of Iceberg tables."""
+    staging: Database
+    trino: Login
+    trino_ca: pulumi.Input[str]
+    mlflow: Login
+    prometheus_url: pulumi.Input[str]
+
+
+class WorkloadAccess(pulumi.ComponentResource):
+    secret: str
+    """Name of the Secret, in the namespace of workloads."""
+
+    def __init__(
+        self, name: str, inputs: WorkloadAccessInputs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("seatrial:platform:WorkloadAccess", name, {}, opts)
+        metadata = kube.metadata(inputs.secret, inputs.namespace, component="workload-access")
+        child = pulumi.ResourceOptions(parent=self)
+        ComposedSecret(metadata, {**_data(inputs), **_services(inputs)}, child)
+        self.secret = inputs.secret
+        self.register_outputs({"secret": self.secret})
+
+
+def _data(inputs: WorkloadAccessInputs) -> dict[str, pulumi.Input[str]]:
+    store, staging = inputs.store, inputs.staging
+    return {
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_REGION": store.region,
+        "AWS_ACCESS_KEY_ID": store.access_key,
+        "AWS_SECRET_ACCESS_KEY": store.secret_key,
+        "S3_BUCKET": inputs.bucket,
+        "S3_WAREHOUSE_BUCKET": inputs.warehouse_bucket,
+        "PGHOST": staging.host,
+        "PGPORT": str(staging.port),
+        "PGDATABASE": staging.name,
+        "PGUSER": staging.user,
+        "PGPASSWORD": staging.password,
+    }
+
+
+def _services(inputs: WorkloadAccessInputs) -> dict[str, pulumi.Input[str]]:
+    return {
+        "TRINO_URL": inputs.trino.url,
+        "TRINO_USER": inputs.trino.user,
+        "TRINO_PASSWORD": inputs.trino.password,
+        "TRINO_CA": inputs.trino_ca,
+        "MLFLOW_TRACKING_URI": inputs.mlflow.url,
+        "MLFLOW_TRACKING_USERNAME": inputs.mlflow.user,
+        "MLFLOW_TRACKING_PASSWORD": inputs.mlflow.password,
+        "PROMETHEUS_URL": inputs.prometheus_url,
+    }
