@@ -1,4 +1,4 @@
-"""PostgreSQL's manifests: every database is made, by a Job that follows the list, with a password of its own."""
+"""PostgreSQL's manifests: every database is made, by a Job that follows the list, with its own password."""
 
 import base64
 from typing import Any

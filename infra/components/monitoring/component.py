@@ -217,6 +217,9 @@ def kubelet_monitor(metadata: Mapping[str, Any]) -> kube.Manifest:
         "jobLabel": "app.kubernetes.io/name",
         "namespaceSelector": {"matchNames": ["kube-system"]},
         "selector": {"matchLabels": {"app.kubernetes.io/name": "kubelet"}},
-        "endpoints": [endpoint, {**endpoint, "path": "/metrics/cadvisor"}],
+        "endpoints": [
+            endpoint,
+            *({**endpoint, "path": f"/metrics/{each}"} for each in ("cadvisor", "probes")),
+        ],
     }
     return kube.object_of(MONITORING, "ServiceMonitor", metadata, spec)
