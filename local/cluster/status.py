@@ -1,0 +1,158 @@
+"""What is to be seen of a cluster: its processes, its nodes, and what its pods tried to reach outside."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from local.cluster import daemons, network
+from local.cluster.api import Api, connect
+from local.cluster.layout import NODES, Layout
+
+
+@dataclass(frozen=True)
+class Component:
+    """One process of the cluster."""
+
+    name: str
+    pid: int | None
+    """Nothing when it does not run; `up` starts it again."""
+    memory: int
+    """Resident bytes."""
+    log: Path
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node, as the API server sees it."""
+
+    name: str
+    ready: bool
+    message: str
+    allocatable: dict[str, str] = field(default_factory=dict)
+    outbound_packets: int | None = None
+    """Packets of its pods that tried to leave the cluster."""
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """A cluster at one moment."""
+
+    name: str
+    state: str
+    """`absent`, `stopped`, `degraded` or `running`."""
+    problems: list[str]
+    api: str | None
+    kubeconfig: Path | None
+    components: list[Component]
+    nodes: list[NodeStatus]
+
+
+def observe(name: str, layout: Layout | None) -> ClusterStatus:
+    """Look at everything once, changing nothing."""
+    if layout is None:
+        return ClusterStatus(name, "absent", [], None, None, [], [])
+    components = [_component(layout, c) for c in component_names()]
+    problems = [f"{c.name} does not run" for c in components if c.pid is None]
+    seen = _ask(layout)
+    problems += ["the API server does not answer"] if seen is None else seen[1]
+    state = "running" if not problems else "stopped" if all(c.pid is None for c in components) else "degraded"
+    return ClusterStatus(
+        name,
+        state,
+        problems,
+        layout.api,
+        layout.kubeconfig,
+        components,
+        _nodes(layout, seen[0] if seen else []),
+    )
+
+
+def component_names() -> list[str]:
+    found = ["registry", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+    for node in NODES:
+        found += [f"{d}-{node.name}" for d in ("containerd", "kubelet", "kube-proxy")]
+        found += [f"gpu-plugin-{node.name}"] if node.gpus else []
+    return found
+
+
+def _component(layout: Layout, name: str) -> Component:
+    pid = daemons.pid_of(layout, name)
+    return Component(name, pid, _resident(pid) if pid else 0, daemons.log_path(layout, name))
+
+
+def _resident(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return pages * 4096
+
+
+def _ask(layout: Layout) -> tuple[list[dict[str, Any]], list[str]] | None:
+    if not (layout.pki / "admin.crt").exists():
+        return None
+    try:
+        with connect(layout, layout.pki / "admin.crt", layout.pki / "admin.key") as api:
+            return _node_objects(api), missing_parts(api)
+    except httpx.HTTPError:
+        return None
+
+
+def _node_objects(api: Api) -> list[dict[str, Any]]:
+    found = api.get("/api/v1/nodes")
+    return list(found["items"]) if found else []
+
+
+def _nodes(layout: Layout, objects: list[dict[str, Any]]) -> list[NodeStatus]:
+    by_name = {o["metadata"]["name"]: o for o in objects}
+    found = []
+    for node in NODES:
+        told = by_name.get(node.name)
+        ready, message = readiness(told)
+        allocatable = told["status"].get("allocatable", {}) if told else {}
+        found.append(
+            NodeStatus(node.name, ready, message, allocatable, network.outbound_packets(layout, node))
+        )
+    return found
+
+
+def readiness(node: dict[str, Any] | None) -> tuple[bool, str]:
+    """A node's Ready condition and its words."""
+    if node is None:
+        return False, "not registered"
+    for condition in node["status"].get("conditions", []):
+        if condition["type"] == "Ready":
+            return condition["status"] == "True", condition.get("message", "")
+    return False, "no condition yet"
+
+
+def missing_parts(api: Api) -> list[str]:
+    """What keeps the cluster from being Ready, in words."""
+    try:
+        return _missing_nodes(api) + _missing_deployments(api)
+    except httpx.HTTPError as error:
+        return [f"the API server does not answer: {error}"]
+
+
+def _missing_nodes(api: Api) -> list[str]:
+    objects = {o["metadata"]["name"]: o for o in _node_objects(api)}
+    found = []
+    for node in NODES:
+        told = objects.get(node.name)
+        ready, message = readiness(told)
+        if not ready:
+            found.append(f"node {node.name}: {message}")
+        elif told is not None and int(told["status"]["allocatable"].get("nvidia.com/gpu", "0")) < node.gpus:
+            found.append(f"node {node.name}: its {node.gpus} simulated GPUs are not offered yet")
+    return found
+
+
+def _missing_deployments(api: Api) -> list[str]:
+    found = []
+    for namespace, name in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
+        told = api.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+        if not told or not told.get("status", {}).get("readyReplicas"):
+            found.append(f"{namespace}/{name} has no ready pod")
+    return found
