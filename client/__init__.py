@@ -9,5 +9,15 @@ from client.deploy import JobResult, delete_workloads, deploy
 from client.errors import ClientError
 from client.platform import Platform
 from client.progress import Progress, Silent
+from infra import outputs
 
-__all__ = ["ClientError", "JobResult", "Platform", "Progress", "Silent", "delete_workloads", "deploy"]
+__all__ = [
+    "ClientError",
+    "JobResult",
+    "Platform",
+    "Progress",
+    "Silent",
+    "delete_workloads",
+    "deploy",
+    "outputs",
+]

@@ -173,7 +173,7 @@ class Platform:
         mlflow.set_tracking_uri(uri)
         return mlflow.MlflowClient(tracking_uri=uri)
 
-    def postgres(self) -> Any:
+    def postgres(self, password: str | None = None) -> Any:
         """A connection to the staging database."""
         import psycopg
 
@@ -183,7 +183,7 @@ class Platform:
             host="127.0.0.1",
             port=forward.local_port,
             user=self.access["PGUSER"],
-            password=self.access["PGPASSWORD"],
+            password=password or self.access["PGPASSWORD"],
             dbname=self.access["PGDATABASE"],
             connect_timeout=20,
         )
@@ -191,7 +191,7 @@ class Platform:
     def prometheus(self, path: str, **parameters: str) -> Any:
         """The `data` of one call of Prometheus' HTTP API, for instance `query`, query="up"."""
         url = self.local("PROMETHEUS_URL").geturl().rstrip("/")
-        answer = httpx.get(f"{url}/api/v1/{path}", params=parameters, timeout=30)
+        answer = httpx.get(f"{url}/api/v1/{path}", params=parameters, timeout=30, trust_env=False)
         answer.raise_for_status()
         return answer.json()["data"]
 

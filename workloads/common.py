@@ -56,9 +56,14 @@ def s3() -> Any:
 
 def trino() -> Any:
     """A DB-API connection to Trino, by password over TLS."""
+    import requests
     from trino.auth import BasicAuthentication
     from trino.dbapi import connect
 
+    # REQUESTS_CA_BUNDLE in the environment would win over `verify`, if the session trusted it.
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = authorities() or True
     url = urlsplit(env("TRINO_URL"))
     secure = url.scheme == "https"
     return connect(
@@ -67,7 +72,7 @@ def trino() -> Any:
         http_scheme=url.scheme,
         user=env("TRINO_USER"),
         auth=BasicAuthentication(env("TRINO_USER"), env("TRINO_PASSWORD")) if secure else None,
-        verify=authorities() or True,
+        http_session=session,
         request_timeout=60,
         source="seatrial",
     )

@@ -1,0 +1,239 @@
+"""Finds the proofs, runs them and keeps what they asserted."""
+
+import fnmatch
+import importlib
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from client import Platform, Progress, Silent
+
+PASSED, FAILED, SKIPPED, NOT_RUN = "passed", "failed", "skipped", "not run"
+
+
+class Broken(AssertionError):
+    """What a proof watches does not hold."""
+
+
+class Skip(Exception):
+    """The proof cannot say anything here, for the reason given."""
+
+
+class Check:
+    """Counts and records what a proof asserts: `check(rows == 16, "all airlines are there", rows=rows)`."""
+
+    def __init__(self) -> None:
+        self.asserted: list[str] = []
+        self.attached: dict[str, Any] = {}
+        self.step = ""
+
+    def __call__(self, holds: bool, message: str, **observed: Any) -> None:
+        """Assert `message`; what was observed is told when it does not hold."""
+        self.asserted.append(message)
+        if not holds:
+            seen = ", ".join(f"{name}={short(value)}" for name, value in observed.items())
+            raise Broken(f"not so: {message}" + (f" ({seen})" if seen else ""))
+
+    def equal(self, found: Any, expected: Any, message: str) -> None:
+        """Assert that two values are the same."""
+        self(found == expected, message, found=found, expected=expected)
+
+    def refuses(self, action: Callable[[], Any], words: Sequence[str], message: str) -> None:
+        """Assert that `action` fails, and with one of these words in its error."""
+        try:
+            answer = action()
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            self(any(word.lower() in said.lower() for word in words), message, error=said)
+        else:
+            self(False, message, answer=answer)
+
+    def attach(self, name: str, data: Any) -> None:
+        """Keep data for the report's figures."""
+        self.attached[name] = data
+
+    def skip(self, reason: str) -> None:
+        raise Skip(reason)
+
+
+def short(value: Any, limit: int = 400) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One proof; `name` is `subject.function`."""
+
+    name: str
+    subject: str
+    about: str
+    needs: tuple[str, ...]
+    function: Callable[[Platform, Check], None]
+
+
+@dataclass
+class Result:
+    """What came out of a proof; `assertions` counts, `asserted` names them."""
+
+    name: str
+    subject: str
+    assertions: int
+    result: str
+    cause: str
+    seconds: float
+    about: str = ""
+    asserted: list[str] = field(default_factory=list)
+    attached: dict[str, Any] = field(default_factory=dict)
+
+
+REGISTRY: dict[str, Proof] = {}
+
+
+def proof(
+    subject: str, needs: Sequence[str] = ()
+) -> Callable[[Callable[[Platform, Check], None]], Callable[[Platform, Check], None]]:
+    """Register a proof; `needs` names proofs without which this one makes no sense."""
+
+    def register(function: Callable[[Platform, Check], None]) -> Callable[[Platform, Check], None]:
+        name = f"{subject}.{function.__name__}"
+        about = " ".join((function.__doc__ or "").split("\n\n")[0].split())
+        if not about:
+            raise ValueError(f"proof {name} has no docstring: say what holds")
+        REGISTRY[name] = Proof(name, subject, about, tuple(needs), function)
+        return function
+
+    return register
+
+
+def discover() -> list[Proof]:
+    """All proofs, in the order of the subjects and of their files."""
+    folder = Path(__file__).parent / "subjects"
+    for path in sorted(folder.glob("[a-z]*.py")):
+        importlib.import_module(f"proofs.subjects.{path.stem}")
+    order = {subject: place for place, subject in enumerate(SUBJECTS)}
+    return sorted(REGISTRY.values(), key=lambda entry: order.get(entry.subject, len(order)))
+
+
+SUBJECTS = ("platform", "data", "training")
+"""The order in which subjects are proven; others follow."""
+
+
+def choose(proofs: Sequence[Proof], only: Sequence[str] | None) -> list[Proof]:
+    """Those whose subject or name matches a word of `only` (wildcards allowed); a word that fits nothing is
+    refused.
+    """
+    if not only:
+        return list(proofs)
+    for word in only:
+        if not any(fits(entry, word) for entry in proofs):
+            known = sorted({entry.subject for entry in proofs}) + [entry.name for entry in proofs]
+            raise ValueError(f"no proof is called '{word}'; there are: {', '.join(known)}")
+    return [entry for entry in proofs if any(fits(entry, word) for word in only)]
+
+
+def fits(entry: Proof, word: str) -> bool:
+    return entry.subject == word or fnmatch.fnmatch(entry.name, word)
+
+
+def prove(
+    platform: Platform,
+    only: Sequence[str] | None = None,
+    deadline: float | None = None,
+    progress: Progress | None = None,
+    proofs: Sequence[Proof] | None = None,
+) -> list[Result]:
+    """Run the chosen proofs one after another; what `deadline` (seconds) cuts off is listed as not run."""
+    progress = progress or Silent()
+    chosen = choose(discover() if proofs is None else proofs, only)
+    until = time.monotonic() + deadline if deadline else None
+    results: dict[str, Result] = {}
+    for entry in chosen:
+        cause = obstacle(entry, results, until)
+        if cause:
+            results[entry.name] = Result(entry.name, entry.subject, 0, NOT_RUN, cause, 0.0, entry.about)
+            continue
+        progress.begin(f"proof {entry.name}")
+        result = run_one(entry, platform, until)
+        results[entry.name] = result
+        progress.end(f"proof {entry.name}", note(result))
+    return list(results.values())
+
+
+def obstacle(entry: Proof, results: dict[str, Result], until: float | None) -> str:
+    """Why this proof is not run; empty when it is."""
+    if until is not None and time.monotonic() >= until:
+        return "the deadline cut it off"
+    missing = [need for need in entry.needs if need in results and results[need].result != PASSED]
+    return f"it needs {', '.join(missing)}, which did not pass" if missing else ""
+
+
+def note(result: Result) -> str:
+    if result.result == PASSED:
+        return f"{result.assertions} assertions"
+    return f"{result.result.upper()}: {result.cause.splitlines()[0] if result.cause else ''}"
+
+
+def run_one(entry: Proof, platform: Platform, until: float | None) -> Result:
+    """Run one proof in a thread of its own, so that one that hangs cannot outstay the deadline."""
+    check, outcome, began = Check(), [FAILED, ""], time.monotonic()
+
+    def body() -> None:
+        outcome[:] = attempt(entry, platform, check)
+
+    thread = threading.Thread(target=body, name=entry.name, daemon=True)
+    thread.start()
+    thread.join(None if until is None else max(until - time.monotonic(), 0))
+    if thread.is_alive():
+        outcome = [FAILED, "it was not done when the deadline came"]
+    seconds = round(time.monotonic() - began, 2)
+    return Result(
+        entry.name,
+        entry.subject,
+        len(check.asserted),
+        outcome[0],
+        outcome[1],
+        seconds,
+        entry.about,
+        list(check.asserted),
+        dict(check.attached),
+    )
+
+
+def attempt(entry: Proof, platform: Platform, check: Check) -> list[str]:
+    """`[result, cause]` of one run."""
+    try:
+        entry.function(platform, check)
+    except Skip as reason:
+        return [SKIPPED, str(reason)] if str(reason) else [FAILED, "it was skipped without a reason"]
+    except Broken as broken:
+        return [FAILED, str(broken)]
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        return [FAILED, f"{type(error).__name__}: {error} (at {place})"]
+    if not check.asserted:
+        return [FAILED, "it asserted nothing"]
+    return [PASSED, ""]
+
+
+def ok(results: Sequence[Result]) -> bool:
+    """Every chosen proof passed, or was skipped with a recorded reason; no proof at all is not a pass."""
+    return (
+        bool(results)
+        and all(
+            entry.result == PASSED or (entry.result == SKIPPED and bool(entry.cause)) for entry in results
+        )
+        and all(entry.assertions > 0 for entry in results if entry.result == PASSED)
+        and any(entry.result == PASSED for entry in results)
+    )
+
+
+def brief(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The results for a script: `{name, subject, assertions, result, cause, seconds}`."""
+    keys = ("name", "subject", "assertions", "result", "cause", "seconds")
+    return [{key: value for key, value in asdict(entry).items() if key in keys} for entry in results]
