@@ -20,7 +20,7 @@ class ExternalStore(Settings):
     endpoint: str = Field(pattern=r"^https?://[^/]+$")
     """For example `https://s3.eu-central-1.amazonaws.com`."""
     credentials: SecretReference
-    bucket_prefix: str = Field("", pattern=r"^[a-z0-9-]*$")
+    bucket_prefix: str = Field(default="", pattern=r"^[a-z0-9-]*$")
     """Put before each bucket's name, for stores whose names are shared with the whole world."""
 
 
