@@ -24,6 +24,8 @@ from infra.releases import ImagePolicy
 from infra.settings_base import Settings, explain
 
 PROJECT = "seatrial"
+LOCAL = "local"
+"""The one stack whose cluster is given by KUBECONFIG, as `seatrial env` sets it."""
 STACKS = Path(__file__).parents[1] / "stacks"
 
 
@@ -84,10 +86,16 @@ def validate(stack: str, config: Mapping[str, Any]) -> PlatformSettings:
         if key.startswith(prefix)
     }
     try:
-        return PlatformSettings.model_validate(sections)
+        made = PlatformSettings.model_validate(sections)
     except ValidationError as error:
         lines = "\n  ".join(explain(error, PlatformSettings))
         raise SettingsError(f"stacks/Pulumi.{stack}.yaml is not valid:\n  {lines}") from None
+    if stack != LOCAL and made.cluster.context is None:
+        raise SettingsError(
+            f"stacks/Pulumi.{stack}.yaml does not say which cluster it is for: whatever kubectl speaks to "
+            "just now would be taken\n  what to do: set cluster.context to a context of your kubeconfig"
+        )
+    return made
 
 
 def _structured(value: Any) -> Any:
