@@ -9,7 +9,10 @@ import json
 import logging
 import os
 import runpy
+import signal
 import sys
+import threading
+import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,12 +24,16 @@ if sys.path[0] == str(Path(__file__).parent):
 import pulumi
 from pulumi import runtime
 
+_CHECK_SECONDS = 0.5
 SAID = 32
 """Exit status of a program that has told its user what is wrong (Pulumi's own convention)."""
 
 
 def main() -> int:
     """Run the ordered program; returns the exit status."""
+    threading.Thread(target=_end_with_the_host, args=(os.getppid(),), daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os._exit(128 + number))
     order = json.loads(os.environ.pop("SEATRIAL_PROGRAM"))
     runtime.set_all_config(runtime.get_config_env(), runtime.get_config_secret_keys_env())
     runtime.configure(runtime.Settings(**order["settings"]))
@@ -58,6 +65,12 @@ def _run(program: str, parallel: int) -> int:
         executor.shutdown(wait=True)
         loop.close()
     return 0
+
+
+def _end_with_the_host(host: int) -> None:
+    while os.getppid() == host:
+        time.sleep(_CHECK_SECONDS)
+    os._exit(1)
 
 
 def _no_result(_: dict[str, Any]) -> None:
