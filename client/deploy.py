@@ -2,18 +2,14 @@
 
 import copy
 import json
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kubernetes import client as k8s
-from kubernetes.dynamic import DynamicClient
-from kubernetes.dynamic.exceptions import MethodNotAllowedError, NotFoundError
 
 from client.errors import ClientError
+from client.objects import Kind, find_kind, kinds, listing, request
 from client.platform import Platform
 from client.progress import Progress, Silent
 from infra import outputs
@@ -46,12 +42,12 @@ def deploy(
 ) -> dict[str, JobResult]:
     """Apply the workload's objects; with `wait`, return the result of each Job by its name."""
     progress = progress or Silent()
-    dynamic = dynamic_client(platform)
+    served = kinds(platform.api)
     jobs = [item for item in objects if item["kind"] == "Job"]
     for job in jobs:
         remove_job(platform, job["metadata"]["name"], namespace_of(job))
     for item in objects:
-        apply(dynamic, workload, item)
+        apply(platform, served, workload, item)
     if not wait:
         return {}
     return {
@@ -66,25 +62,24 @@ def namespace_of(item: dict[str, Any]) -> str:
     return str(item["metadata"].get("namespace", outputs.NAMESPACE_WORKLOADS))
 
 
-def dynamic_client(platform: Platform) -> Any:
-    """A dynamic client that keeps what it discovers for itself: the library's own cache file outlives a
-    cluster.
-    """
-    with tempfile.TemporaryDirectory(prefix="seatrial-") as folder:
-        return DynamicClient(platform.api, cache_file=str(Path(folder) / "discovery.json"))
-
-
-def apply(dynamic: Any, workload: str, item: dict[str, Any]) -> None:
+def apply(platform: Platform, served: list[Kind], workload: str, item: dict[str, Any]) -> None:
     """Server-side apply as the manager of workloads, with the label by which it is found again."""
     body = copy.deepcopy(item)
-    body["metadata"].setdefault("namespace", outputs.NAMESPACE_WORKLOADS)
-    body["metadata"].setdefault("labels", {})[WORKLOAD_LABEL] = workload
-    try:
-        resource = dynamic.resources.get(api_version=body["apiVersion"], kind=body["kind"])
-        dynamic.server_side_apply(resource, body=body, field_manager=FIELD_MANAGER, force_conflicts=True)
-    except Exception as error:
+    metadata = body["metadata"]
+    metadata.setdefault("namespace", outputs.NAMESPACE_WORKLOADS)
+    metadata.setdefault("labels", {})[WORKLOAD_LABEL] = workload
+    kind = find_kind(served, body)
+    if kind is None:
         raise ClientError(
-            f"{body['kind']} {body['metadata']['name']} was refused: {refusal(error)}",
+            f"the cluster does not serve {body['apiVersion']} {body['kind']}",
+            "provision the part of the platform that brings it",
+        )
+    path = kind.path(metadata["namespace"], metadata["name"])
+    try:
+        request(platform.api, "PATCH", path, body=body, fieldManager=FIELD_MANAGER, force="true")
+    except k8s.ApiException as error:
+        raise ClientError(
+            f"{body['kind']} {metadata['name']} was refused: {refusal(error)}",
             "mend the workload's manifest.py, or what the platform allows in its namespace",
         ) from error
 
@@ -208,7 +203,7 @@ def failed(platform: Platform, job: str, namespace: str, cause: str) -> ClientEr
         parts += [f"    event: {line}" for line in warnings(platform, namespace, pod.metadata.name)]
         if not account:
             parts += [f"    log: {line}" for line in last_lines(platform, namespace, pod.metadata.name)]
-    parts += [f"  event: {line}" for line in warnings(platform, namespace, job)]
+    parts += [f"  event: {line}" for line in warnings(platform, namespace, job) if "BackoffLimit" not in line]
     return ClientError("\n".join(parts), f"see more: kubectl -n {namespace} describe job {job}")
 
 
@@ -217,7 +212,7 @@ def warnings(platform: Platform, namespace: str, name: str) -> list[str]:
     found = platform.core.list_namespaced_event(
         namespace, field_selector=f"involvedObject.name={name},type=Warning"
     )
-    return [f"{event.reason}: {event.message}" for event in found.items][-5:]
+    return list(dict.fromkeys(f"{event.reason}: {event.message}" for event in found.items))[-5:]
 
 
 def last_lines(platform: Platform, namespace: str, pod: str) -> list[str]:
@@ -238,17 +233,20 @@ def delete_workloads(
     """Delete whatever carries the workloads' label (of one workload, or all) and wait until it is gone."""
     progress = progress or Silent()
     selector = f"{WORKLOAD_LABEL}={workload}" if workload else WORKLOAD_LABEL
-    dynamic = dynamic_client(platform)
+    served = [
+        entry for entry in kinds(platform.api) if entry.namespaced and {"list", "delete"} <= entry.verbs
+    ]
     until = time.monotonic() + deadline
     deleted: dict[str, None] = {}
-    while left := list(labelled(dynamic, selector)):
-        for resource, item in left:
-            name = f"{item['kind']} {item['metadata']['namespace']}/{item['metadata']['name']}"
+    while left := labelled(platform, served, selector):
+        served = [kind for kind, _ in left]
+        for kind, item in left:
+            name = f"{kind.kind} {item['metadata']['namespace']}/{item['metadata']['name']}"
             if name not in deleted:
                 progress.say(f"    deleting {name}")
             deleted[name] = None
             if not item["metadata"].get("deletionTimestamp"):
-                delete_one(resource, item)
+                delete_one(platform, kind, item)
         if time.monotonic() > until:
             raise ClientError(
                 f"these workload objects do not go away: {', '.join(deleted)}",
@@ -258,29 +256,20 @@ def delete_workloads(
     return list(deleted)
 
 
-def delete_one(resource: Any, item: dict[str, Any]) -> None:
+def labelled(platform: Platform, served: list[Kind], selector: str) -> list[tuple[Kind, dict[str, Any]]]:
+    """Every object with the label that no other object owns, once."""
+    found: dict[str, tuple[Kind, dict[str, Any]]] = {}
+    for kind in served:
+        for item in listing(platform.api, kind, selector):
+            if not item["metadata"].get("ownerReferences"):
+                found.setdefault(item["metadata"]["uid"], (kind, item))
+    return list(found.values())
+
+
+def delete_one(platform: Platform, kind: Kind, item: dict[str, Any]) -> None:
+    path = kind.path(item["metadata"]["namespace"], item["metadata"]["name"])
     try:
-        resource.delete(
-            name=item["metadata"]["name"],
-            namespace=item["metadata"]["namespace"],
-            body={"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"},
-        )
-    except NotFoundError:
-        pass  # Its controller was quicker.
-
-
-def labelled(dynamic: Any, selector: str) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Every namespaced object with the label that no other object owns."""
-    seen: set[str] = set()
-    for resource in dynamic.resources:
-        if not {"list", "delete"} <= set(resource.verbs or []) or not resource.namespaced:
-            continue
-        try:
-            items = resource.get(label_selector=selector).to_dict()["items"]
-        except (MethodNotAllowedError, NotFoundError):
-            continue  # An aggregated API that is away, or a kind that went meanwhile.
-        for item in items:
-            if item["metadata"]["uid"] in seen or item["metadata"].get("ownerReferences"):
-                continue
-            seen.add(item["metadata"]["uid"])
-            yield resource, {**item, "kind": resource.kind}
+        request(platform.api, "DELETE", path, propagationPolicy="Foreground")
+    except k8s.ApiException as error:
+        if error.status != 404:  # Its controller may have been quicker.
+            raise

@@ -5,8 +5,10 @@ client's own `portforward` is not used: when the far side closes it drops what i
 it replaces a method of the shared API client while it connects, which two threads at once do not survive.
 """
 
+import select
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +19,11 @@ from kubernetes.stream import ws_client
 from websocket import WebSocketException
 
 from client.errors import ClientError
+from client.objects import bearer
 
 CHUNK = 1 << 16
+TRUST = 2.0
+"""Seconds for which a pod that was ready is taken to be still there."""
 DATA, ERROR = 0, 1
 """Channels of the port-forward protocol; the first frame of each names the port and carries nothing else."""
 
@@ -72,56 +77,58 @@ def open_channel(api: Any, namespace: str, target: Target) -> Any:
         f"{configuration.host}/api/v1/namespaces/{namespace}/pods/{target.pod}/portforward",
         [("ports", str(target.port))],
     )
-    token = configuration.get_api_key_with_prefix("authorization")
+    token = bearer(api)
     return ws_client.create_websocket(configuration, url, {"authorization": token} if token else None)
 
 
 def pump(local: socket.socket, channel: Any) -> str:
-    """Carry bytes both ways until one side closes; returns what the far side complained about."""
-    upward = threading.Thread(target=_upward, args=(local, channel), daemon=True)
-    upward.start()
-    complaint = _downward(local, channel)
-    for close in (lambda: local.shutdown(socket.SHUT_RDWR), channel.close):
-        try:
-            close()
-        except OSError:
-            pass  # It was closed from the other end.
-    upward.join(timeout=5)
-    return complaint
+    """Carry bytes both ways until one side closes; returns what the far side complained about.
 
-
-def _upward(local: socket.socket, channel: Any) -> None:
-    try:
-        while data := local.recv(CHUNK):
-            channel.send_binary(bytes([DATA]) + data)
-    except (OSError, WebSocketException):
-        pass
-    # The protocol knows no half-closed connection: when the client is done, so are we.
-    try:
-        channel.close()
-    except (OSError, WebSocketException):
-        pass
-
-
-def _downward(local: socket.socket, channel: Any) -> str:
+    One thread does both: a TLS connection must not be read and written at the same time.
+    """
     greeted: set[int] = set()
-    complaint = ""
+    ready = select.poll()
+    ready.register(local, select.POLLIN)
+    ready.register(channel.sock, select.POLLIN)
     try:
         while True:
-            frame = channel.recv()
-            if not frame:
-                break
-            kind, data = frame[0], frame[1:]
-            if kind not in greeted:
-                greeted.add(kind)
-            elif kind == DATA:
-                local.sendall(data)
-            elif kind == ERROR:
-                complaint += data.decode(errors="replace")
-                break
+            descriptors = {descriptor for descriptor, _ in ready.poll()}
+            if channel.sock.fileno() in descriptors:
+                complaint = _downward(local, channel, greeted)
+                if complaint is not None:
+                    return complaint
+            if local.fileno() in descriptors and not _upward(local, channel):
+                return ""
     except (OSError, WebSocketException):
-        pass
-    return complaint
+        return ""  # One side is gone; the other learns it by the close below.
+    finally:
+        channel.close(timeout=1)
+
+
+def _upward(local: socket.socket, channel: Any) -> bool:
+    """Hand on what the client sent; False when it is done (the protocol knows no half-closed connection)."""
+    data = local.recv(CHUNK)
+    if data:
+        channel.send_binary(bytes([DATA]) + data)
+    return bool(data)
+
+
+def _downward(local: socket.socket, channel: Any, greeted: set[int]) -> str | None:
+    """Hand on every frame that is there; a string (why, or nothing) when the far side has ended."""
+    while True:
+        frame = channel.recv()
+        if not frame:
+            return ""
+        kind, data = frame[0], frame[1:]
+        if kind not in greeted:
+            greeted.add(kind)
+        elif kind == DATA:
+            local.sendall(data)
+        elif kind == ERROR:
+            return str(data.decode(errors="replace"))
+        # TLS may hold more than poll can see.
+        if not (isinstance(channel.sock, ssl.SSLSocket) and channel.sock.pending()):
+            return None
 
 
 class Forward:
@@ -134,6 +141,7 @@ class Forward:
         self.last_error = ""
         """Why the latest connection that failed did so."""
         self._new_api = new_api
+        self._known: tuple[Target, float] | None = None
         forward = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -164,19 +172,28 @@ class Forward:
             complaint = str(error)
         if complaint:
             self.last_error = complaint
+            self._known = None
 
     def _connect(self, patience: float = 30) -> Any:
         """A channel to a ready pod; a pod that goes away in between is replaced by the next."""
         api = self._new_api()
         deadline = time.monotonic() + patience
         while True:
-            target = wait_for_target(api, self.namespace, self.service, self.port, patience)
+            target = self._target(api, patience)
             try:
                 return open_channel(api, self.namespace, target)
             except (OSError, WebSocketException):
+                self._known = None
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.25)
+
+    def _target(self, api: Any, patience: float) -> Target:
+        """The pod that was ready a moment ago, or whichever is ready now."""
+        if self._known is None or time.monotonic() > self._known[1] + TRUST:
+            found = wait_for_target(api, self.namespace, self.service, self.port, patience)
+            self._known = (found, time.monotonic())
+        return self._known[0]
 
     def close(self) -> None:
         self._server.shutdown()

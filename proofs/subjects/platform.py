@@ -8,6 +8,7 @@ from kubernetes import client as k8s
 
 import client
 from client import Platform, outputs
+from client.objects import request
 from proofs import probe
 from proofs.run import Check, proof
 
@@ -151,13 +152,9 @@ def secrets_are_encrypted_at_rest(platform: Platform, check: Check) -> None:
 
 def transformations(platform: Platform) -> dict[str, float]:
     """How many Secrets were written to etcd, by the prefix of the cipher."""
-    answer = platform.api.call_api(
-        "GET",
-        f"{platform.api.configuration.host}/metrics",
-        header_params={"Accept": "text/plain"},
-    )
+    text = request(platform.api, "GET", "/metrics", accept="text/plain")
     counts: dict[str, float] = {}
-    for line in answer.read().decode().splitlines():
+    for line in text.splitlines():
         if not line.startswith("apiserver_storage_transformation_operations_total{"):
             continue
         labels, value = line[line.index("{") : line.index("}")], line.rsplit(" ", 1)[1]
