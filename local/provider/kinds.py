@@ -62,7 +62,7 @@ def parse_urn(urn: str) -> Resource:
 def only_vendor(what: str, token: str) -> str:
     return (
         f"{token}: {what} need the vendor's plugin (pulumi plugin install resource kubernetes 4.34.2);"
-        " this stand-in manages plain objects only. Render charts and manifests first and register each object"
+        " this stand-in manages plain objects. Render charts and manifests first and register each object"
     )
 
 

@@ -80,7 +80,7 @@ def explain_conflict(error: ApiError, obj: Object, manager: str) -> str:
     return (
         f"{objects.title(obj)}: server-side apply as {manager!r} conflicts with the owners of these fields:\n"
         f"{fields or error.message}\n"
-        f"  what to do: leave the fields out, ignore them (ignore_changes) or take them ({objects.PATCH_FORCE})"
+        f"  what to do: leave them out, ignore them (ignore_changes) or take them ({objects.PATCH_FORCE})"
     )
 
 

@@ -27,6 +27,8 @@ from local.provider.values import from_struct, plain, to_struct
 _THREADS: Final = 512
 """Every operation that waits holds a thread; threads are made when they are needed."""
 _PARENT_SECONDS: Final = 1.0
+_GRACE_SECONDS: Final = 2.0
+"""For operations that were cancelled to say what they have made."""
 _ONE_MESSAGE: Final = 400 * 1024 * 1024
 
 Method = Callable[..., Any]
@@ -230,15 +232,15 @@ def _serve(address: str) -> None:
         provider.cancel()
         ended.set()
 
-    # Ctrl-C reaches every process of the terminal; the engine decides when to stop and says so with Cancel.
-    signal.signal(signal.SIGINT, lambda *_: None)
+    # The engine ends its plugins with SIGINT and waits for five seconds where one does not listen.
+    signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     parent = os.getppid()
     while not ended.wait(_PARENT_SECONDS):
         if os.getppid() != parent:
             provider.cancel()
             break
-    server.stop(1.0).wait()
+    server.stop(_GRACE_SECONDS).wait()
 
 
 def main() -> None:

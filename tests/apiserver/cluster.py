@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -62,6 +63,33 @@ class Cluster:
     def status(self, path: str, **fields: Any) -> Object:
         """Write the status as a controller or kubelet would."""
         return self.patch(f"{path}/status", {"status": fields})
+
+    def pods(self, namespace: str, labels: str) -> list[Object]:
+        return self.get(f"/api/v1/namespaces/{namespace}/pods", labelSelector=labels)["items"]
+
+    def first_pod(self, namespace: str, labels: str) -> Object:
+        """The pod that a controller makes, as soon as it is there."""
+        return self.eventually(f"a pod with {labels}", lambda: self.pods(namespace, labels))[0]
+
+    def add_node(self, name: str, **labels: str) -> None:
+        """A node that its controllers take for ready; no kubelet lives there."""
+        self.create("/api/v1/nodes", {"metadata": {"name": name, "labels": labels}})
+        path = f"/api/v1/nodes/{name}"
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "lastTransitionTime": now}
+        self.status(path, conditions=[ready])
+        self.eventually(f"{name} without taints", lambda: not self.get(path)["spec"].get("taints"))
+
+    def bind(self, namespace: str, pod: str, node: str) -> None:
+        """Put the pod on the node, as a scheduler would."""
+        body = {"metadata": {"name": pod}, "target": {"kind": "Node", "name": node}}
+        self.create(f"/api/v1/namespaces/{namespace}/pods/{pod}/binding", body)
+
+    def run_pod(self, namespace: str, name: str, address: str = "10.98.0.1") -> None:
+        """The pod serves, says the kubelet that this control plane has not."""
+        ready = [{"type": kind, "status": "True"} for kind in ("Initialized", "ContainersReady", "Ready")]
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": ready}
+        self.status(f"/api/v1/namespaces/{namespace}/pods/{name}", **status)
 
     def delete(self, path: str, **query: str) -> None:
         answer = self._http.delete(path, params=query)

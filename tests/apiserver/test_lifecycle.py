@@ -5,19 +5,8 @@ import base64
 import pytest
 
 from tests.apiserver.cluster import Cluster
+from tests.apiserver.manifests import CONFIG_MAP, SECRET, config_map
 from tests.apiserver.plugin import UNKNOWN, Plugin, Refused, is_secret, revealed, secret
-
-CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
-SECRET = "kubernetes:core/v1:Secret"
-
-
-def config_map(namespace: str, name: str = "settings", **data: str) -> dict:
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": namespace},
-        "data": data or {"color": "blue"},
-    }
 
 
 def test_an_object_is_created_as_it_was_given_and_known_by_its_namespace_and_name(
