@@ -1,0 +1,160 @@
+"""What came out, for people and for programs: a table, JSON, JUnit XML and one HTML page that needs nothing
+else.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import jinja2
+from rich.table import Table
+
+from proofs import figures
+from proofs.run import FAILED, NOT_RUN, PASSED, SKIPPED, Result, ok
+
+MARKS = {
+    PASSED: ("✓", "green"),
+    FAILED: ("✗", "bold red"),
+    SKIPPED: ("–", "yellow"),
+    NOT_RUN: ("·", "yellow"),
+}
+
+
+def table(results: Sequence[Result]) -> Table:
+    """Proof, what was asserted, result, seconds."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for name, style in (("", ""), ("proof", ""), ("what was asserted", "")):
+        drawn.add_column(name, style=style, overflow="fold")
+    drawn.add_column("assertions", justify="right")
+    drawn.add_column("seconds", justify="right")
+    for entry in results:
+        mark, style = MARKS[entry.result]
+        about = entry.about if entry.result == PASSED else f"{entry.about}\n{entry.result}: {entry.cause}"
+        drawn.add_row(
+            f"[{style}]{mark}[/{style}]",
+            entry.name,
+            escape(about),
+            str(entry.assertions),
+            f"{entry.seconds:.1f}",
+        )
+    return drawn
+
+
+def escape(text: str) -> str:
+    """Square brackets are markup to rich."""
+    return text.replace("[", "\\[")
+
+
+def count(results: Sequence[Result]) -> dict[str, int]:
+    counts = {name: sum(entry.result == name for entry in results) for name in MARKS}
+    return {**counts, "assertions": sum(entry.assertions for entry in results)}
+
+
+def summary(results: Sequence[Result]) -> str:
+    """One line: how many proofs came out how."""
+    found = count(results)
+    parts = [f"{found[name]} {name}" for name in MARKS if found[name]]
+    return f"{len(results)} proofs, {found['assertions']} assertions: {', '.join(parts) or 'none ran'}"
+
+
+def write(
+    results: Sequence[Result], folder: Path, *, stack: str = "local", timeline: Path | None = None
+) -> dict[str, Path]:
+    """Write `proofs.json`, `proofs.xml` and `report.html` into `folder`; returns their paths.
+
+    `timeline` is a JSON file with `[{"name", "start", "seconds"}]`, seconds since the begin of `pulumi up`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    files = {
+        "json": (
+            folder / "proofs.json",
+            json.dumps([asdict(entry) for entry in results], indent=2, default=str),
+        ),
+        "junit": (folder / "proofs.xml", junit(results)),
+        "html": (folder / "report.html", html(results, stack=stack, made=now, steps=read_timeline(timeline))),
+    }
+    for path, text in files.values():
+        unfinished = path.with_suffix(path.suffix + ".part")
+        unfinished.write_text(text)
+        unfinished.replace(path)
+    return {name: path for name, (path, _) in files.items()}
+
+
+def junit(results: Sequence[Result]) -> str:
+    """JUnit XML, one suite a subject; what was not run is an error, because it was asked for."""
+    suites = ElementTree.Element("testsuites")
+    for subject in dict.fromkeys(entry.subject for entry in results):
+        own = [entry for entry in results if entry.subject == subject]
+        found = count(own)
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=subject,
+            tests=str(len(own)),
+            failures=str(found[FAILED]),
+            errors=str(found[NOT_RUN]),
+            skipped=str(found[SKIPPED]),
+            time=f"{sum(entry.seconds for entry in own):.2f}",
+        )
+        for entry in own:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=subject, name=entry.name, time=f"{entry.seconds:.2f}"
+            )
+            kind = {FAILED: "failure", SKIPPED: "skipped", NOT_RUN: "error"}.get(entry.result)
+            if kind:
+                ElementTree.SubElement(case, kind, message=printable(entry.cause))
+            ElementTree.SubElement(case, "system-out").text = printable("\n".join(entry.asserted))
+    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True)
+
+
+def printable(text: str) -> str:
+    """Without the control characters that XML forbids."""
+    return "".join(letter for letter in text if letter >= " " or letter in "\n\t")
+
+
+def read_timeline(path: Path | None) -> list[dict[str, Any]]:
+    """The provisioning steps; none when they were not recorded."""
+    if path is None or not path.is_file():
+        return []
+    try:
+        steps: list[dict[str, Any]] = json.loads(path.read_text())
+    except ValueError:
+        return []
+    return sorted(steps, key=lambda step: float(step["start"]))
+
+
+def html(results: Sequence[Result], *, stack: str, made: str, steps: Sequence[dict[str, Any]] = ()) -> str:
+    """The whole page; figures appear for what was attached."""
+    attached: dict[str, Any] = {}
+    for entry in results:
+        attached.update(entry.attached)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    evaluation, losses = attached.get("evaluation"), attached.get("losses")
+    return environment.get_template("report.html.j2").render(
+        stack=stack,
+        made=made,
+        good=ok(results),
+        counts=count(results),
+        seconds=sum(entry.seconds for entry in results),
+        subjects={
+            name: [entry for entry in results if entry.subject == name]
+            for name in dict.fromkeys(entry.subject for entry in results)
+        },
+        marks={name: mark for name, (mark, _) in MARKS.items()},
+        evaluation=evaluation,
+        data=attached.get("data"),
+        loss=figures.lines(losses, "epoch", "loss") if losses else None,
+        roc=figures.roc(evaluation["roc"]) if evaluation else None,
+        timeline=figures.timeline(steps) if steps else None,
+        provisioning=max((float(s["start"]) + float(s["seconds"]) for s in steps), default=0),
+    )
