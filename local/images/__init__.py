@@ -3,7 +3,7 @@
 `ensure` and `plan` are for `up` and `setup`; the rest is what `seatrial images` does.
 """
 
-from local.images.build import Missing, ensure, plan
+from local.images.build import ensure, plan
 from local.images.housekeeping import Row, clean, listing, prune, push
 from local.images.names import Image
 from local.images.ours import workload_image
@@ -12,7 +12,6 @@ from local.images.recipe import known, recipes_for
 
 __all__ = [
     "Image",
-    "Missing",
     "Row",
     "clean",
     "ensure",

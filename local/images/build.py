@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from local.errors import LocalError
@@ -11,7 +10,7 @@ from local.images import buildah, hostconfig, leash, parts, places, recipe, regi
 from local.images.names import Image
 from local.images.recipe import Recipe
 from local.progress import Progress, Silent, step
-from local.toolchain import debian, disk
+from local.toolchain import Missing, debian, disk
 from local.toolchain.locks import locked
 
 _TAIL = 15
@@ -20,18 +19,8 @@ _TAIL = 15
 _PACKAGES = ("buildah", "mmdebstrap", "debian-archive-keyring", "util-linux")
 
 
-@dataclass(frozen=True)
-class Missing:
-    """A recipe that would be built, and what that costs on 2 cores."""
-
-    name: str
-    seconds: float
-    megabytes: int
-    cache_megabytes: int = 0
-
-
 def ensure(images: Sequence[Image], progress: Progress | None = None) -> None:
-    """Make the registry hold `images`, built from their recipes as they are now; what is there is left alone."""
+    """Make the registry hold `images` as their recipes now make them; what is there is left alone."""
     progress = progress or Silent()
     if not (lacking := missing(images)):
         return
@@ -54,10 +43,10 @@ def missing(images: Iterable[Image]) -> list[Image]:
 
 
 def plan(images: Sequence[Image]) -> list[Missing]:
-    """What `ensure` would build; changes nothing."""
+    """What `ensure` would build, and what that costs on 2 cores; changes nothing."""
     present = buildah.tags()
     return [
-        Missing(f"image {found.name}", found.seconds, found.megabytes)
+        Missing(f"image {found.name}", found.seconds, found.megabytes, found.cache_megabytes)
         for tag, found in _to_build(missing(images)).items()
         if tag not in present
     ]

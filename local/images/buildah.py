@@ -1,11 +1,13 @@
-"""buildah with its storage inside our cache; nothing of the host's container configuration is used or changed."""
+"""buildah with its storage inside our cache; the host's own configuration is neither used nor changed."""
 
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from local.images import hostconfig, leash, places
 
@@ -57,7 +59,7 @@ def tags() -> dict[str, str]:
 def sizes() -> dict[str, int]:
     """Unpacked size of each tagged image in bytes, layers that are shared counted each time."""
     layers = {layer["id"]: layer for layer in _json(places.storage() / "overlay-layers" / "layers.json")}
-    found = {}
+    found: dict[str, int] = {}
     for image in _images():
         size, layer = 0, image.get("layer")
         while layer in layers:
@@ -74,13 +76,14 @@ def remove(names: Sequence[str], *, log: Path) -> None:
     _run(["rmi", "--prune", "--force"], log)
 
 
-def _images() -> list[dict[str, object]]:
+def _images() -> list[dict[str, Any]]:
     return _json(places.storage() / "overlay-images" / "images.json")
 
 
-def _json(file: Path) -> list[dict[str, object]]:
+def _json(file: Path) -> list[dict[str, Any]]:
     try:
-        return json.loads(file.read_text())  # type: ignore[no-any-return]
+        found: list[dict[str, Any]] = json.loads(file.read_text())
+        return found
     except FileNotFoundError:
         return []
 
@@ -101,8 +104,6 @@ def _run(words: Sequence[str], log: Path) -> list[str]:
 @contextmanager
 def folder() -> Iterator[Path]:
     """A temporary folder in the image cache's file system."""
-    import tempfile
-
     made = Path(tempfile.mkdtemp(dir=places.temporary()))
     try:
         yield made

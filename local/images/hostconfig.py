@@ -1,7 +1,7 @@
 """The host's package sources, written for use inside a build.
 
-Which mirror, index or certificate authority is used is the host's business: it is mounted at /run/host while an
-image is built and is not part of any image.
+Which mirror, index or certificate authority is used is the host's business: it is mounted at /run/host while
+an image is built and is not part of any image.
 """
 
 import ast
@@ -55,7 +55,7 @@ def sources() -> list[str]:
     security = _first(addresses, r"/debian-security/?$")
     if archive is None:
         raise LocalError(
-            "images are made from Debian packages, and this machine's apt configuration names no Debian archive",
+            "images are made from Debian packages, and apt's configuration here names no Debian archive",
             f"set {_MIRROR} to the address of one (it ends in /debian)",
         )
     signed = f"deb [signed-by={_KEYRING}]"

@@ -84,7 +84,7 @@ def prune(images: Sequence[Image]) -> int:
 
 
 def clean() -> None:
-    """Remove what a killed build left: temporary files and running state. Nothing to do while one is building."""
+    """Remove what a killed build left: temporary files and running state; not while one is building."""
     if places.root().exists():
         with locked_if_free(places.lock()) as alone:
             if alone:

@@ -1,4 +1,4 @@
-"""What an image is called: upstream's name in a manifest, and where it lies in the registry that the nodes use."""
+"""What an image is called: upstream's name in a manifest, and its place in the registry that nodes use."""
 
 from dataclasses import dataclass
 from pathlib import Path

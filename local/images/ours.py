@@ -7,6 +7,6 @@ from local.images.names import Image
 
 
 def workload_image(checkout: Path) -> Image:
-    """The image that the reference workloads of this checkout run in; its tag changes with code and recipe."""
+    """The image that this checkout's reference workloads run in; its tag changes with code and recipe."""
     key = recipe.key("workloads", "", checkout)
     return Image(name=f"seatrial/workloads:{key}", recipe="workloads", version="", context=checkout)

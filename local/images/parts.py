@@ -1,4 +1,4 @@
-"""What a Containerfile copies and no package brings: Go programs, files from Maven, Debian's root file system."""
+"""What a Containerfile copies and no package brings: Go programs, Maven's files, Debian's base system."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.errors import LocalError
 from local.images import hostconfig, leash, places
-from local.images.recipe import DebianPart, GoPart, MavenPart, Recipe
+from local.images.recipe import DebianPart, GoPart, MavenPart, Recipe, go_module
 from local.paths import cache_dir
 from local.progress import Progress
 from local.toolchain import gobuild, tools
@@ -30,16 +30,19 @@ def collect(recipe: Recipe, version: str, into: Path, log: Path, progress: Progr
 def check_version(recipe: Recipe, version: str) -> None:
     """Raise `LocalError` when a recipe's go.mod holds another version than the image that is asked for."""
     for part in recipe.go:
-        if part.tool:
-            held = tools.load(part.tool).version
-        else:
-            held = tools.required_version(recipe.folder, part.module)
-        if version and held.removeprefix("v") != version.removeprefix("v"):
+        held, folder = _version(recipe, part), go_module(recipe, part)
+        if held != version.removeprefix("v"):
             raise LocalError(
                 f"the image {recipe.name} {version} was asked for, and its recipe builds {held}",
-                "change both together: the version where the image is named, and go.mod and go.sum of "
-                f"{recipe.folder if not part.tool else tools.load(part.tool).module_dir}",
+                f"change both together: the version where the image is named and go.mod, go.sum in {folder}",
             )
+
+
+def _version(recipe: Recipe, part: GoPart) -> str:
+    """The version that go.mod requires, without the v."""
+    if part.tool:
+        return tools.load(part.tool).version.removeprefix("v")
+    return tools.required_version(go_module(recipe, part), part.module).removeprefix("v")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ def _program(recipe: Recipe, part: GoPart) -> _Program:
         tool = tools.load(part.tool)
         binary = tool.binaries[0]
         return _Program(tool.module_dir, binary.package, binary.names[0], tool.ldflags, tool.tags)
-    version = tools.required_version(recipe.folder, part.module)
-    return _Program(recipe.folder, part.package, part.name, part.ldflags.format(version=version), part.tags)
+    ldflags = part.ldflags.format(version=_version(recipe, part))
+    return _Program(go_module(recipe, part), part.package, part.name, " ".join(ldflags.split()), part.tags)
 
 
 def _go(recipe: Recipe, part: GoPart, progress: Progress) -> Path:
@@ -96,7 +99,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _maven(part: MavenPart, version: str, out: Path, log: Path) -> None:
-    """Fetch by Maven's own client with the host's settings, compare with the checksum, keep no second copy."""
+    """Fetch with Maven's own client and the host's settings, and compare with the checksum."""
     artifact = part.artifact.format(version=version)
     group, name, number, packaging = artifact.split(":")
     repository = cache_dir() / "downloads" / "maven"
@@ -110,7 +113,8 @@ def _maven(part: MavenPart, version: str, out: Path, log: Path) -> None:
         shutil.rmtree(folder)
         raise LocalError(
             f"{artifact} has the sha256 {found}, and the recipe expects {part.sha256}",
-            "do not use it: ask who serves your Maven packages. For a new version, write its checksum into recipe.toml",
+            "do not use it: ask who serves your Maven packages. "
+            "For a new version, write its checksum into recipe.toml",
         )
     shutil.move(fetched, out)
     shutil.rmtree(folder)

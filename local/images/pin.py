@@ -34,7 +34,7 @@ def pin(images: Sequence[Image]) -> dict[str, str]:
 
 
 def write(file: Path, digests: dict[str, str]) -> list[str]:
-    """Write digests into a releases.toml, in the tables of the releases that name the images; the changed names.
+    """Write digests into a releases.toml, below the releases that name the images; the changed names.
 
     Lines that say the same stay as they are, so that a second run changes nothing.
     """
@@ -97,7 +97,8 @@ def _digest(client: httpx.Client, host: str, repository: str, tag: str) -> str:
     if answer.status_code != 200 or not digest:
         raise LocalError(
             f"the registry {host} answered {answer.status_code} when asked for {repository}:{tag}",
-            "compare name and version in infra/releases.toml with what the upstream publishes; nothing was changed",
+            "compare name and version in infra/releases.toml with what the upstream publishes; "
+            "nothing was changed",
         )
     return digest
 

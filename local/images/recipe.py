@@ -1,4 +1,4 @@
-"""A recipe: one folder with a Containerfile, a recipe.toml that says what goes into it, and the files it copies."""
+"""A recipe: a folder with a Containerfile, the files it copies and a recipe.toml with what else it needs."""
 
 import hashlib
 import platform
@@ -27,13 +27,15 @@ class GoPart(_Part):
 
     tool: str = ""
     """A tool of local/toolchain, whose module is used; nothing else is given then."""
+    recipe: str = ""
+    """Another recipe, when go.mod and go.sum lie in its folder."""
     module: str = ""
     """The module whose version is the program's."""
     package: str = ""
     name: str = ""
     """The file's name under parts/."""
     ldflags: str = ""
-    """Besides `-s -w`; `{version}` comes from go.mod."""
+    """Besides `-s -w`; `{version}` is go.mod's without the v."""
     tags: str = ""
 
 
@@ -69,6 +71,8 @@ class Recipe(_Part):
     """Wall time of this recipe alone on 2 cores, downloads included, from an empty cache."""
     megabytes: int
     """What it adds on disk: in the image store and in the registry."""
+    cache_megabytes: int = 0
+    """What is needed besides while it is built: downloads, Go's caches."""
 
     @property
     def folder(self) -> Path:
@@ -99,6 +103,13 @@ def load(name: str) -> Recipe:
         raise LocalError(f"{file} is not a valid recipe: {error}", "mend that file") from error
 
 
+def go_module(recipe: Recipe, part: GoPart) -> Path:
+    """The folder with the go.mod of a Go program."""
+    if part.tool:
+        return tools.load(part.tool).module_dir
+    return FOLDER / (part.recipe or recipe.name)
+
+
 def recipes_for(names: Iterable[str]) -> set[str]:
     """Every recipe that building `names` needs, those below them included; says which of `names` has none."""
     return {found.name for name in names for found in chain(name)}
@@ -119,9 +130,8 @@ def key(name: str, version: str, context: Path | None = None) -> str:
     for path in recipe.files():
         _add(digest, str(path.relative_to(recipe.folder)), path.read_bytes())
     for part in recipe.go:
-        if part.tool:
-            for path in sorted(tools.load(part.tool).module_dir.glob("go.*")):
-                _add(digest, path.name, path.read_bytes())
+        for path in sorted(go_module(recipe, part).glob("go.*")):
+            _add(digest, path.name, path.read_bytes())
     for folder in recipe.code:
         for path in code_files(recipe, folder, context):
             _add(

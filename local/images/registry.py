@@ -33,7 +33,7 @@ _PATIENCE = 20.0
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """A registry that takes pushes on loopback during the block; its address. It dies with us, however we end."""
+    """A registry that takes pushes on loopback during the block; its address. It dies with us."""
     binary = toolchain.ensure(["registry"])["registry"]
     places.registry().mkdir(parents=True, exist_ok=True)
     places.logs().mkdir(parents=True, exist_ok=True)
