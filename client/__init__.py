@@ -5,8 +5,8 @@ with client.Platform.connect(kubeconfig=path) as platform:
     platform.sql("SELECT count(*) FROM iceberg.nycflights13.flights")
 """
 
-from client.deploy import JobResult, delete_workloads, deploy
 from client.errors import ClientError
+from client.jobs import JobResult, delete_workloads, deploy
 from client.platform import Platform
 from client.progress import Progress, Silent
 from infra import outputs

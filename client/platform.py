@@ -61,6 +61,11 @@ class Platform:
             forward.close()
         self._forwards.clear()
 
+    def forget(self) -> None:
+        """Read the access data anew when it is next needed."""
+        self._access = None
+        self._authorities = None
+
     # --- access --------------------------------------------------------------------------------------------
 
     @property
@@ -194,6 +199,11 @@ class Platform:
         answer = httpx.get(f"{url}/api/v1/{path}", params=parameters, timeout=30, trust_env=False)
         answer.raise_for_status()
         return answer.json()["data"]
+
+
+def host_of(address: str) -> str:
+    """The host of a URL, or of what is a host already."""
+    return urlsplit(address).hostname or address
 
 
 def service_of(host: str) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def numbers(rows: pd.DataFrame) -> np.ndarray:
     delay = rows["dep_delay"].to_numpy(dtype=np.float64)
     minute = rows["hour"].to_numpy(dtype=np.float64) * 60 + rows["minute"].to_numpy(dtype=np.float64)
     dates = pd.to_datetime(rows[["year", "month", "day"]])
-    weekday = dates.dt.dayofweek.to_numpy(dtype=np.float64)
+    weekday = dates.dt.day_of_week.to_numpy(dtype=np.float64)
     columns = [
         np.clip(delay, -30, 180) / 60,
         np.sign(delay) * np.log1p(np.abs(delay)),

@@ -1,0 +1,226 @@
+"""What the runner makes of proofs, and what the report makes of results."""
+
+import io
+import json
+import threading
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from proofs import report, run
+from proofs.run import Check, Proof, Result, prove
+
+
+def made(function: Any, name: str = "subject.it", needs: tuple[str, ...] = ()) -> Proof:
+    return Proof(name, name.split(".")[0], "It holds.", needs, function)
+
+
+def one(function: Any, **options: Any) -> Result:
+    (result,) = prove(None, proofs=[made(function)], **options)  # type: ignore[arg-type]
+    return result
+
+
+def test_a_proof_that_asserts_and_holds_passes() -> None:
+    def body(_: Any, check: Check) -> None:
+        check(True, "the sky is up")
+        check.equal(2, 2, "two is two")
+
+    result = one(body)
+    assert (result.result, result.assertions, result.cause) == ("passed", 2, "")
+    assert result.asserted == ["the sky is up", "two is two"]
+
+
+def test_a_proof_that_asserts_nothing_fails() -> None:
+    result = one(lambda *_: None)
+    assert (result.result, result.cause) == ("failed", "it asserted nothing")
+
+
+def test_what_does_not_hold_is_told_with_what_was_seen() -> None:
+    result = one(lambda _, check: check.equal(15, 16, "all airlines are there"))
+    assert result.result == "failed"
+    assert result.cause == "not so: all airlines are there (found=15, expected=16)"
+
+
+def test_an_error_is_a_failure_that_names_its_place() -> None:
+    def body(_: Any, check: Check) -> None:
+        check(True, "so far")
+        raise ConnectionError("refused")
+
+    result = one(body)
+    assert result.result == "failed"
+    assert result.cause.startswith("ConnectionError: refused (at test_proofs.py:")
+
+
+def test_a_skip_needs_a_reason() -> None:
+    assert one(lambda _, check: check.skip("no GPU here")).cause == "no GPU here"
+    assert one(lambda _, check: check.skip("no GPU here")).result == "skipped"
+    assert one(lambda _, check: check.skip("")).result == "failed"
+
+
+def test_a_refusal_for_the_wrong_reason_is_not_a_refusal() -> None:
+    def reached() -> None:
+        raise OSError("403 Forbidden")
+
+    def away() -> None:
+        raise OSError("no route to host")
+
+    assert one(lambda _, check: check.refuses(reached, ["forbidden"], "no entry")).result == "passed"
+    assert one(lambda _, check: check.refuses(away, ["forbidden"], "no entry")).result == "failed"
+    assert one(lambda _, check: check.refuses(lambda: 1, ["forbidden"], "no entry")).result == "failed"
+
+
+def test_a_proof_that_hangs_is_ended_by_the_deadline_and_the_rest_is_not_run() -> None:
+    forever = threading.Event()
+    proofs = [made(lambda *_: forever.wait(), "a.hangs"), made(lambda *_: None, "a.later")]
+    hung, later = prove(None, proofs=proofs, deadline=0.2)  # type: ignore[arg-type]
+    forever.set()
+    assert (hung.result, hung.cause) == ("failed", "it was not done when the deadline came")
+    assert (later.result, later.cause) == ("not run", "the deadline cut it off")
+    assert not run.ok([later])
+
+
+def test_what_needs_a_proof_that_failed_is_not_run() -> None:
+    def fails(_: Any, check: Check) -> None:
+        check(False, "it holds")
+
+    def holds(_: Any, check: Check) -> None:
+        check(True, "it holds")
+
+    proofs = [
+        made(fails, "a.first"),
+        made(holds, "a.second", ("a.first",)),
+        made(holds, "a.third", ("a.none",)),
+    ]
+    first, second, third = prove(None, proofs=proofs)  # type: ignore[arg-type]
+    assert first.result == "failed"
+    assert (second.result, second.cause) == ("not run", "it needs a.first, which did not pass")
+    assert third.result == "passed"
+
+
+def test_proofs_are_chosen_by_subject_name_or_pattern_and_a_typo_is_refused() -> None:
+    proofs = [made(None, name) for name in ("data.rows", "data.files", "training.ranks")]
+    assert [entry.name for entry in run.choose(proofs, ["training"])] == ["training.ranks"]
+    assert [entry.name for entry in run.choose(proofs, ["*.f*", "data.rows"])] == ["data.rows", "data.files"]
+    assert run.choose(proofs, None) == proofs
+    with pytest.raises(
+        ValueError, match=r"no proof is called .trainin.; there are: data, training, data\.rows"
+    ):
+        run.choose(proofs, ["trainin"])
+
+
+def result(kind: str, cause: str = "", assertions: int = 1) -> Result:
+    return Result("a.b", "a", assertions, kind, cause, 1.0)
+
+
+def test_all_is_well_only_if_everything_chosen_passed_or_was_skipped_with_a_reason() -> None:
+    assert run.ok([result("passed"), result("skipped", "no GPU here", 0)])
+    assert not run.ok([])
+    assert not run.ok([result("skipped", "no GPU here", 0)])
+    assert not run.ok([result("passed"), result("skipped", "", 0)])
+    assert not run.ok([result("passed"), result("not run", "the deadline", 0)])
+    assert not run.ok([result("passed"), result("failed", "x")])
+    assert not run.ok([result("passed", assertions=0)])
+
+
+def test_the_projects_own_proofs_are_found_in_order() -> None:
+    found = run.discover()
+    assert [entry.subject for entry in found] == sorted(
+        (entry.subject for entry in found), key=lambda subject: run.SUBJECTS.index(subject)
+    )
+    assert {entry.subject for entry in found} == {"platform", "data", "training"}
+    names = {entry.name for entry in found}
+    assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
+
+
+def test_every_fault_reddens_proofs_that_there_are() -> None:
+    from proofs.faults import FAULTS
+
+    names = {entry.name for entry in run.discover()}
+    assert FAULTS
+    for fault in FAULTS.values():
+        assert set(fault.reddens) <= names, fault.name
+        assert fault.words
+
+
+def test_a_proof_without_a_sentence_is_refused() -> None:
+    def bare(_: Any, check: Check) -> None:
+        check(True, "x")
+
+    bare.__doc__ = None
+    with pytest.raises(ValueError, match=r"proof x\.bare has no docstring"):
+        run.proof("x")(bare)
+
+
+# --- the report ---------------------------------------------------------------------------------------------
+
+EVALUATION = {
+    "test_months": [7], "threshold": 0.5, "rows": 100,
+    "metrics": {"accuracy": 0.88, "precision": 0.9, "recall": 0.6, "roc_auc": 0.9, "base_accuracy": 0.68},
+    "confusion": {"true_positive": 20, "false_positive": 2, "false_negative": 10, "true_negative": 68},
+    "roc": [[0, 0], [0.1, 0.8], [1, 1]],
+}  # fmt: skip
+
+
+@pytest.fixture
+def results() -> list[Result]:
+    return [
+        Result(
+            "a.good", "a", 2, "passed", "", 1.5, "It holds.", ["x is y", "y is z"],
+            {"evaluation": EVALUATION, "losses": {"train_loss": [0.4, 0.3], "validation_loss": [0.5, 0.4]}},
+        ),
+        Result("b.bad", "b", 1, "failed", "not so: <b>bold</b> [x] \x1b[31m", 0.5, "It fails.", ["no"]),
+        Result("b.none", "b", 0, "not run", "the deadline cut it off", 0.0, "Later."),
+        Result("b.skip", "b", 0, "skipped", "no GPU here", 0.0, "GPUs."),
+    ]  # fmt: skip
+
+
+def test_the_written_files_say_the_same(results: list[Result], tmp_path: Path) -> None:
+    steps = tmp_path / "steps.json"
+    steps.write_text(json.dumps([{"name": "Deployment platform-data/trino", "start": 1.0, "seconds": 21.5}]))
+    files = report.write(results, tmp_path / "out", timeline=steps)
+    data = json.loads(files["json"].read_text())
+    assert [entry["result"] for entry in data] == ["passed", "failed", "not run", "skipped"]
+    assert {"name", "subject", "assertions", "result", "cause", "seconds"} <= set(data[0])
+    suites = ElementTree.parse(files["junit"]).getroot()
+    assert {suite.get("name"): suite.get("failures") for suite in suites} == {"a": "0", "b": "1"}
+    assert suites[1].get("errors") == suites[1].get("skipped") == "1"
+    page = files["html"].read_text()
+    assert "not passed" in page
+    assert page.count("<svg") == 3
+    assert "Deployment platform-data/trino: 21.5 s" in page
+    assert list((tmp_path / "out").glob("*.part")) == []
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows(results: list[Result]) -> None:
+    page = report.html(results, stack="local", made="now")
+    assert "<b>bold</b>" not in page
+    assert "&lt;b&gt;bold" in page
+    for word in ("http://", "https://", "<script", "@import", "url("):
+        assert word not in page, word
+
+
+def test_a_page_without_figures_is_still_a_page() -> None:
+    page = report.html([result("passed")], stack="dev", made="now")
+    assert "<svg" not in page
+    assert "passed" in page
+
+
+def test_a_timeline_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    broken = tmp_path / "steps.json"
+    broken.write_text("{")
+    assert report.read_timeline(broken) == []
+    assert report.read_timeline(tmp_path / "none.json") == []
+    assert report.read_timeline(None) == []
+
+
+def test_the_table_shows_causes_as_they_are(results: list[Result]) -> None:
+    from rich.console import Console
+
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(report.table(results))
+    text = console.export_text()
+    assert "b.bad" in text
+    assert "failed: not so: <b>bold</b> [x]" in text
+    assert report.summary(results) == "4 proofs, 3 assertions: 1 passed, 1 failed, 1 skipped, 1 not run"

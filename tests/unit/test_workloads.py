@@ -1,0 +1,269 @@
+"""The parts of the workloads that need neither network nor PyTorch, on the real data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import workloads
+from workloads import common
+from workloads.common import WorkloadError
+from workloads.ingest_flights import config as ingest_config
+from workloads.ingest_flights import main as ingest
+from workloads.train_delay import config as train_config
+from workloads.train_delay import features, metrics
+
+IMAGE = "registry.example/seatrial/workloads:0123"
+
+
+# --- manifests ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", workloads.names())
+def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
+    for job in jobs(workloads.manifest(name, IMAGE)):
+        pod = job["spec"]["template"]["spec"]
+        main = pod["containers"][0]
+        assert main["image"] == IMAGE
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert main["securityContext"]["allowPrivilegeEscalation"] is False
+        assert main["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert pod["automountServiceAccountToken"] is False
+        assert "hostNetwork" not in pod
+        assert main["resources"]["limits"]["memory"]
+
+
+def test_an_unknown_workload_is_refused_with_those_there_are() -> None:
+    with pytest.raises(
+        ValueError, match="there is no workload 'train'; there are: ingest_flights, train_delay"
+    ):
+        workloads.manifest("train", IMAGE)
+
+
+def test_the_ranks_never_share_a_node_and_find_rank_0() -> None:
+    service, job = workloads.manifest("train_delay", IMAGE)
+    spec = job["spec"]
+    assert spec["completionMode"] == "Indexed"
+    assert spec["completions"] == spec["parallelism"] == 2
+    assert spec["backoffLimit"] == 0
+    affinity = spec["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (rule,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert rule["topologyKey"] == "kubernetes.io/hostname"
+    labels = spec["template"]["metadata"]["labels"]
+    assert rule["labelSelector"]["matchLabels"].items() <= labels.items()
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    env = {entry["name"]: entry.get("value") for entry in spec["template"]["spec"]["containers"][0]["env"]}
+    name = job["metadata"]["name"]
+    assert spec["template"]["spec"]["subdomain"] == service["metadata"]["name"]
+    assert env["MASTER_ADDR"] == f"{name}-0.{service['metadata']['name']}.workloads.svc.cluster.local"
+    assert env["WORLD_SIZE"] == "2"
+
+
+def jobs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = [item for item in objects if item["kind"] == "Job"]
+    assert found
+    return found
+
+
+# --- common -------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRINO_URL", raising=False)
+    with pytest.raises(WorkloadError, match="TRINO_URL is not set"):
+        common.env("TRINO_URL")
+
+
+def test_the_cause_of_a_failure_becomes_the_termination_message(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr(common, "TERMINATION_LOG", log)
+
+    def fail() -> dict[str, Any]:
+        raise WorkloadError("MLflow does not answer")
+
+    with pytest.raises(SystemExit) as ended:
+        common.run(fail)
+    assert ended.value.code == 1
+    assert json.loads(log.read_text()) == {"error": "MLflow does not answer"}
+    common.run(lambda: {"rows": 3})
+    assert json.loads(log.read_text()) == {"rows": 3}
+
+
+def test_a_message_too_long_for_kubernetes_keeps_the_cause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr(common, "TERMINATION_LOG", log)
+    common.leave({"error": "first words " + "x" * 9000})
+    assert len(log.read_bytes()) <= 4096
+    assert json.loads(log.read_text())["error"].startswith("first words")
+
+
+def test_the_code_hash_changes_with_the_code(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("1")
+    first = common.code_hash(tmp_path)
+    assert common.code_hash(tmp_path) == first
+    (tmp_path / "a.py").write_text("2")
+    assert common.code_hash(tmp_path) != first
+
+
+# --- ingest_flights -----------------------------------------------------------------------------------------
+
+
+def test_the_source_has_the_columns_and_rows_that_are_documented() -> None:
+    rows = {}
+    for table in ingest_config.reference().tables:
+        data = ingest.read_source(table)
+        ingest.check_header(table, data)
+        rows[table.name] = data.strip().count(b"\n")
+    assert rows["flights"] == 336_776
+    assert sum(rows.values()) == 367_687
+
+
+def test_a_file_with_other_columns_is_refused() -> None:
+    with pytest.raises(WorkloadError, match=r"airlines.csv has the columns \['name', 'carrier'\]"):
+        ingest.check_header(ingest_config.AIRLINES, b"name,carrier\nx,y\n")
+
+
+def test_the_content_hash_sees_data_types_and_layout() -> None:
+    table = ingest_config.AIRLINES
+    changed = ingest_config.Table(table.name, table.file, {"carrier": "text", "name": "integer"})
+    parted = ingest_config.Table(table.name, table.file, table.columns, ("carrier",))
+    hashes = {
+        ingest.content_hash(table, b"a"),
+        ingest.content_hash(table, b"b"),
+        ingest.content_hash(changed, b"a"),
+        ingest.content_hash(parted, b"a"),
+    }
+    assert len(hashes) == 4
+
+
+def test_a_table_is_published_in_one_statement_that_carries_its_hash() -> None:
+    settings = ingest_config.reference()
+    sql = ingest.publish_sql(settings, ingest_config.FLIGHTS, "abc")
+    assert sql.startswith("CREATE OR REPLACE TABLE iceberg.nycflights13.flights COMMENT ")
+    assert "sha256:abc" in sql
+    assert "partitioning = ARRAY['month']" in sql
+    assert sql.endswith("FROM postgresql.public.ingest_flights")
+
+
+class Database:
+    """Stands for PostgreSQL where a table that is up to date must not touch it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the database was used: {name}")
+
+
+def test_a_table_that_is_up_to_date_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, table = ingest_config.reference(), ingest_config.AIRLINES
+    content = ingest.content_hash(table, ingest.read_source(table))
+    asked: list[str] = []
+
+    def query(_: Any, sql: str) -> list[Any]:
+        asked.append(sql)
+        return [[16]] if "count(*)" in sql else [[77]]
+
+    monkeypatch.setattr(ingest, "query", query)
+    there = {"airlines": ingest.comment(table, content)}
+    done = ingest.load(None, Database(), settings, table, there)
+    assert (done["action"], done["rows"], done["snapshot_id"]) == ("unchanged", 16, "77")
+    assert not any("CREATE" in sql for sql in asked)
+
+
+def test_a_table_with_too_few_rows_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, table = ingest_config.reference(), ingest_config.AIRLINES
+    content = ingest.content_hash(table, ingest.read_source(table))
+    monkeypatch.setattr(ingest, "query", lambda _, sql: [[15]] if "count(*)" in sql else [[77]])
+    with pytest.raises(WorkloadError, match="table airlines has 15 rows, its source has 16"):
+        ingest.load(None, Database(), settings, table, {"airlines": ingest.comment(table, content)})
+
+
+# --- train_delay --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    def read(file: str) -> pd.DataFrame:
+        return pd.read_csv(
+            ingest.source_folder() / file, keep_default_na=False, na_values=["NA"], parse_dates=["time_hour"]
+        )
+
+    flights, weather = read("flights.csv.zip"), read("weather.csv")
+    wanted = flights[flights["month"].isin([1, 7])][list(features.FLIGHT_COLUMNS)]
+    return features.prepare(wanted, weather[list(features.WEATHER_COLUMNS)])
+
+
+def test_flights_that_did_not_land_are_left_out_and_none_is_doubled(rows: pd.DataFrame) -> None:
+    assert rows["arr_delay"].notna().all()
+    assert dict(rows["month"].value_counts()) == {1: 26_398, 7: 28_293}
+
+
+def test_the_order_of_the_files_does_not_matter(rows: pd.DataFrame) -> None:
+    shuffled = rows.drop(columns=list(features.WEATHER)).sample(frac=1, random_state=1)
+    weather = rows[list(features.WEATHER_COLUMNS)].drop_duplicates(["origin", "time_hour"])
+    again = features.prepare(shuffled, weather)
+    assert again[features.KEY].equals(rows[features.KEY])
+
+
+def test_nothing_that_is_known_only_later_is_used(rows: pd.DataFrame) -> None:
+    learned = features.Preprocessing.learn(rows)
+    later = rows.assign(arr_delay=0.0, flight=0, tailnum="", sched_dep_time=0, time_hour=None)
+    assert np.array_equal(learned.apply(rows), learned.apply(later))
+    assert not {"arr_delay", "dep_time", "arr_time", "air_time"} & set(features.INPUT_COLUMNS)
+
+
+def test_preprocessing_survives_being_stored_and_meets_the_unseen(rows: pd.DataFrame) -> None:
+    january = rows[rows["month"] == 1]
+    learned = features.Preprocessing.learn(january)
+    again = features.Preprocessing.from_json(learned.to_json())
+    assert np.array_equal(again.apply(rows), learned.apply(rows))
+    matrix = learned.apply(january)
+    assert matrix.dtype == np.float32
+    assert not np.isnan(matrix).any()
+    assert abs(matrix[:, 3:].mean()) < 0.05
+    assert (matrix[:, 0] >= 1).all()
+    odd = january.head(1).assign(dest="XXX", temp=float("nan"))
+    assert learned.apply(odd)[0, 2] == 0
+
+
+def test_late_is_more_than_the_limit() -> None:
+    delays = pd.DataFrame({"arr_delay": [15.0, 15.1, -3.0, 200.0]})
+    assert features.label(delays, train_config.reference().late_minutes).tolist() == [0, 1, 0, 1]
+
+
+def test_the_metrics_are_those_of_a_case_counted_by_hand() -> None:
+    labels = np.array([1, 1, 1, 0, 0, 0, 0, 0], dtype=np.float32)
+    scores = np.array([0.9, 0.6, 0.2, 0.7, 0.4, 0.3, 0.2, 0.1], dtype=np.float32)
+    assert metrics.confusion(labels, scores, 0.5) == {
+        "true_positive": 2, "false_positive": 1, "false_negative": 1, "true_negative": 4,
+    }  # fmt: skip
+    found = metrics.summary(labels, scores, 0.5)
+    assert found["accuracy"] == pytest.approx(6 / 8)
+    assert found["precision"] == pytest.approx(2 / 3)
+    assert found["recall"] == pytest.approx(2 / 3)
+    assert found["base_accuracy"] == pytest.approx(5 / 8)
+    # 15 pairs of a late and a punctual flight: 0.9 beats 5, 0.6 beats 4, 0.2 beats 1 and ties with 1.
+    assert found["roc_auc"] == pytest.approx((5 + 4 + 1.5) / 15)
+
+
+def test_the_roc_curve_runs_from_corner_to_corner() -> None:
+    labels = np.array([0, 1] * 500, dtype=np.float32)
+    points = metrics.roc_points(labels, np.linspace(0, 1, 1000))
+    assert points[0] == [0, 0]
+    assert points[-1] == [1, 1]
+    assert points == sorted(points)
+
+
+def test_training_validation_and_test_share_no_month() -> None:
+    for settings in (train_config.reference(), train_config.tiny()):
+        months = settings.train_months + settings.validation_months + settings.test_months
+        assert len(months) == len(set(months))
