@@ -45,8 +45,13 @@ class ApiError(ProviderError):
 
     @property
     def conflict(self) -> bool:
-        """Another field manager owns a field, or the object changed meanwhile."""
-        return self.code == 409 and self.reason == "Conflict"
+        """Other field managers own fields; the causes name them."""
+        return self.code == 409 and self.reason == "Conflict" and bool(self.causes)
+
+    @property
+    def outdated(self) -> bool:
+        """The object changed between reading and writing it."""
+        return self.code == 409 and self.reason == "Conflict" and not self.causes
 
     @property
     def already_exists(self) -> bool:

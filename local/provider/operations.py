@@ -21,6 +21,7 @@ _ALREADY_THERE = (
     "\n  what to do: take it over with `pulumi import`, change only some of its fields with a Patch resource,"
     " or set upsertExistingObjects on the provider; after a rename in the program, an alias keeps the object"
 )
+_TRIES = 10
 _GONE = "the object is not in the cluster any more; `pulumi refresh` brings the state up to date"
 
 
@@ -41,7 +42,7 @@ def create(
         return "", inputs
     deadline = time.monotonic() + timeout_of(seconds, plain(inputs))
     manager = managers.manager_of(inputs, {}, server_side=server_side)
-    writer = Writer(session, resource, manager, dry_run=preview)
+    writer = Writer(session, resource, manager, deadline, dry_run=preview)
     body = objects.body(inputs)
     with _explained(inputs, f"{objects.title(body)} was not created"):
         try:
@@ -102,7 +103,7 @@ def update(
     server_side = session.config.enable_server_side_apply
     manager = managers.manager_of(inputs, state, server_side=server_side)
     before = managers.manager_of(old_inputs, state, server_side=server_side)
-    writer = Writer(session, resource, manager, dry_run=preview)
+    writer = Writer(session, resource, manager, deadline, dry_run=preview)
     body = objects.body(inputs)
     if objects.name(old_live):
         body["metadata"]["name"] = objects.name(old_live)
@@ -132,20 +133,24 @@ def _write(
     manager: str,
     preview: bool,
 ) -> Object:
-    try:
-        current = writer.live(body)
-    except ApiError as error:
-        if error.not_found:
-            raise ProviderError(_GONE) from None
-        raise
-    if objects.kind_of(body).kind == "CustomResourceDefinition":
-        return writer.replace(body, current)
-    if not session.config.enable_server_side_apply:
-        return writer.merge(body, old)
-    if not preview and not resource.patch:
-        managers.take_over(session.api, writer.path(body), current, manager)
-    managers.leave_ignored(body, current, ignored, manager)
-    return writer.apply(body)
+    """Write the object over what is there now, again if a controller was quicker."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            current = writer.live(body)
+            if objects.kind_of(body).kind == "CustomResourceDefinition":
+                return writer.replace(body, current)
+            if not session.config.enable_server_side_apply:
+                return writer.merge(body, old)
+            if not preview and not resource.patch:
+                managers.take_over(session.api, writer.path(body), current, manager)
+            managers.leave_ignored(body, current, ignored, manager)
+            return writer.apply(body)
+        except ApiError as error:
+            if error.not_found:
+                raise ProviderError(_GONE) from None
+            if not error.outdated or attempt == _TRIES:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def delete(session: Session, resource: Resource, state: Object, identifier: str, seconds: float) -> None:

@@ -20,13 +20,16 @@ _LONGEST_PAUSE: Final = 2.0
 class Writer:
     """Writes one resource's object, for real or as a dry run."""
 
-    def __init__(self, session: Session, resource: Resource, manager: str, *, dry_run: bool) -> None:
+    def __init__(
+        self, session: Session, resource: Resource, manager: str, deadline: float, *, dry_run: bool
+    ) -> None:
         self._session, self._resource = session, resource
-        self._manager, self._dry_run = manager, dry_run
+        self._manager, self._deadline, self._dry_run = manager, deadline, dry_run
 
     def create(self, body: Object) -> Object:
         """Create the object, waiting for a namespace or kind that is to come; a dry run does not wait."""
-        deadline = time.monotonic() + (0 if self._dry_run else _PATIENCE)
+        patience = time.monotonic() + (0 if self._dry_run else _PATIENCE)
+        deadline = min(self._deadline, patience)
         pause = _FIRST_PAUSE
         while True:
             try:
