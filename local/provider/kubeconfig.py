@@ -46,13 +46,21 @@ def load(source: str) -> dict[str, Any]:
     """A kubeconfig from its content, its path or, where `source` is empty, the ambient files."""
     if not source:
         return _ambient()
-    path = Path(source).expanduser() if len(source) < 4096 and "\n" not in source else None
-    if path is not None and path.is_file():
+    if (path := _existing(source)) is not None:
         return _from_file(path)
     content = _parse(source, "the provider's argument `kubeconfig`")
     if content is None:
         raise Unreachable("the provider's argument `kubeconfig` is neither an existing file nor a kubeconfig")
     return content
+
+
+def _existing(source: str) -> Path | None:
+    """The file of that name; content is not one, and its text (it holds keys) must not get into an error."""
+    try:
+        path = Path(source).expanduser()
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _ambient() -> dict[str, Any]:
@@ -75,7 +83,11 @@ def _merge(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
-    content = _parse(path.read_text(), f"kubeconfig {path}")
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise Unreachable(f"kubeconfig {path} cannot be read: {error.strerror}") from None
+    content = _parse(text, f"kubeconfig {path}")
     if content is None:
         raise Unreachable(f"kubeconfig {path} is not a kubeconfig")
     return _absolute(content, path.parent)

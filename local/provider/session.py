@@ -54,7 +54,7 @@ def open_session(config: Config, engine: Engine) -> Session:
         access = kubeconfig.resolve(kubeconfig.load(config.kubeconfig), config.choice)
         namespace = namespace or access.namespace
         api = _connect(config, access)
-    except (ProviderError, OSError) as error:
+    except ProviderError as error:
         why = str(error)
     return Session(config, engine, namespace or "default", api, why, Discovery(api))
 
