@@ -42,7 +42,7 @@ class Platform:
 
     def touched(self) -> list[dict[str, Any]]:
         """The resources that the last `up` created, changed or deleted."""
-        return json.loads((ROOT / "reports/provisioning.json").read_text())
+        return json.loads((ROOT / "reports" / self.cluster / "provisioning.json").read_text())
 
 
 @pytest.fixture(scope="session")

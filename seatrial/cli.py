@@ -1,0 +1,74 @@
+"""The command `seatrial`: assembles the commands and turns errors into messages and exit codes."""
+
+import sys
+
+import click
+import typer
+
+from client.errors import ClientError
+from infra.errors import SettingsError
+from local.errors import LocalError
+from seatrial import cluster, deploy, down, env, images, open_, prove, setup, status, up
+from seatrial.console import err
+from seatrial.provision import ProvisionError
+
+EXIT_CODES = {
+    0: "done",
+    1: "a proof failed, or a component is not healthy",
+    2: "the call was wrong",
+    3: "this machine lacks something; the message says what to do",
+    4: "the platform could not be provisioned or reached",
+    130: "interrupted; the next run carries on",
+}
+
+app = typer.Typer(
+    name="seatrial",
+    help="Provision a complete machine-learning platform on Kubernetes and put it through its sea trial.\n\n"
+    "Start with [bold]seatrial up[/bold]: it builds what this machine lacks, starts a cluster, provisions "
+    "the platform, runs a first workload and reports. [bold]seatrial down[/bold] takes all of it away again.",
+    epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+app.command()(setup.setup)
+app.command()(env.init)
+app.command("env")(env.show)
+app.command()(up.up)
+app.command()(deploy.deploy)
+app.command()(prove.prove)
+app.command()(status.status)
+app.command("open")(open_.open_)
+app.command()(down.down)
+app.command()(down.purge)
+app.add_typer(cluster.app, name="cluster")
+app.add_typer(images.app, name="images")
+
+
+def main() -> None:
+    """Run the command line; exits with one of `EXIT_CODES`."""
+    try:
+        code = typer.main.get_command(app).main(prog_name="seatrial", standalone_mode=False)
+    except click.exceptions.Abort:
+        err.print("[yellow]interrupted[/yellow]: nothing is lost; the same command carries on")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        err.print("[yellow]interrupted[/yellow]: nothing is lost; the same command carries on")
+        sys.exit(130)
+    except click.ClickException as refused:
+        refused.show()
+        sys.exit(2)
+    except LocalError as wrong:
+        _show(wrong)
+        sys.exit(3)
+    except (ClientError, ProvisionError, SettingsError) as wrong:
+        _show(wrong)
+        sys.exit(4)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: Exception) -> None:
+    err.print("[red]error:[/red] ", end="")
+    err.print(str(error), markup=False)

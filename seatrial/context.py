@@ -1,0 +1,49 @@
+"""Which checkout, which cluster, and whether this machine can carry one at all."""
+
+import os
+import platform
+import re
+from pathlib import Path
+
+from local.errors import LocalError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The folder that Pulumi.yaml lies in."""
+
+LOCAL_STACK = "local"
+
+
+def cluster_name() -> str:
+    """The local cluster that commands speak of: `$SEATRIAL_CLUSTER`, else `local`.
+
+    Raises:
+        LocalError: the name cannot name network namespaces and folders.
+    """
+    name = os.environ.get("SEATRIAL_CLUSTER") or LOCAL_STACK
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", name):
+        raise LocalError(
+            f"SEATRIAL_CLUSTER is {name!r}, which cannot name a cluster",
+            "use 1 to 16 of a-z, 0-9 and -, beginning with a letter, for example SEATRIAL_CLUSTER=second",
+        )
+    return name
+
+
+def reports() -> Path:
+    """Where `up` and `prove` write: `reports`, or a folder in it for a cluster of another name."""
+    folder = CHECKOUT / "reports"
+    return folder if cluster_name() == LOCAL_STACK else folder / cluster_name()
+
+
+def require_bare_machine(command: str) -> None:
+    """Raise `LocalError` where `command` cannot work because it needs root on Linux."""
+    system = platform.system()
+    if system == "Linux" and os.geteuid() == 0:
+        return
+    met = f"{system}, not Linux" if system != "Linux" else f"user {os.geteuid()}, not root"
+    raise LocalError(
+        f"`seatrial {command}` starts network namespaces and containers, which needs root on Linux; "
+        f"this is {met}",
+        "run it as root on Linux. What works here without: `make check`, `pulumi preview|up -s dev` on a "
+        "cluster that you have (docs/how-to/use-your-cluster.md), and `seatrial status|open|prove|deploy` "
+        "on a stack other than local",
+    )

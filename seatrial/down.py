@@ -1,0 +1,49 @@
+"""`seatrial down` and `seatrial purge`: leave the machine as it was."""
+
+import shutil
+from typing import Annotated
+
+import typer
+
+from local import images
+from local.cluster import Cluster
+from local.paths import cache_dir
+from local.toolchain import debian, gocache, workspace
+from seatrial.console import ConsoleProgress, out
+from seatrial.context import cluster_name, require_bare_machine
+
+
+def down(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Stop the local platform and remove it with its volumes and its stack's state. The cache stays."""
+    require_bare_machine("down")
+    cluster = Cluster(cluster_name())
+    if not yes:
+        typer.confirm(
+            f"Stop cluster {cluster_name()!r} and delete its volumes (databases, models, runs)?", abort=True
+        )
+    with ConsoleProgress() as progress:
+        cluster.down(progress)
+        workspace.sweep()
+        images.clean()
+    if leftovers := cluster.inventory():
+        out.print("[red]left over:[/red]\n" + "\n".join(f"  {item}" for item in leftovers))
+        raise typer.Exit(1)
+    out.print(
+        f"nothing of cluster {cluster_name()!r} is left. What stays: the cache {cache_dir()} "
+        "and installed packages:"
+    )
+    out.print("  " + " ".join(debian.needed()), markup=False)
+
+
+def purge(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """`down`, and remove the cache of built tools and images too."""
+    require_bare_machine("purge")
+    if not yes:
+        typer.confirm(f"Delete {cache_dir()}? Building it again takes about half an hour", abort=True)
+    down(yes=True)
+    gocache.drop()
+    shutil.rmtree(cache_dir(), ignore_errors=True)

@@ -1,0 +1,38 @@
+"""`seatrial env` and `seatrial init`: the shell in which the ordinary pulumi and kubectl commands work."""
+
+import os
+import shlex
+from typing import Annotated
+
+import typer
+
+from local import engine, toolchain
+from seatrial.console import ConsoleProgress, err, out
+from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name
+
+ENGINE_TOOLS = ("pulumi", "kubectl")
+
+
+def prepare(install: bool = True) -> dict[str, str]:
+    """The variables that pulumi and kubectl need for the local stack; builds the two if missing."""
+    with ConsoleProgress(err) as progress:
+        tools = toolchain.ensure(ENGINE_TOOLS, progress, install)
+    return engine.environment(cluster_name(), CHECKOUT, tools)
+
+
+def show(
+    install: Annotated[bool, typer.Option(help="Build or install what is missing.")] = True,
+) -> None:
+    """Print shell variables for plain `pulumi` and `kubectl`: eval "$(seatrial env)"."""
+    for name, value in sorted(prepare(install).items()):
+        out.print(f"export {name}={shlex.quote(value)}", markup=False)
+
+
+def init(
+    install: Annotated[bool, typer.Option(help="Build or install what is missing.")] = True,
+) -> None:
+    """Make the local stack known to Pulumi, so that `pulumi up -s local` has something to work on."""
+    variables = prepare(install)
+    os.environ.update(variables)
+    engine.init_stack(LOCAL_STACK, CHECKOUT, variables)
+    err.print(f"stack {LOCAL_STACK} is there; its state is in {variables['PULUMI_BACKEND_URL']}")

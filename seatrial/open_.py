@@ -1,0 +1,45 @@
+"""`seatrial open`: reach a part of the platform from this machine."""
+
+import threading
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from infra import outputs
+from seatrial.connection import connect
+from seatrial.console import out
+from seatrial.context import LOCAL_STACK
+
+PARTS = {
+    "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    "trino": ("TRINO_URL", "TRINO_USER", "TRINO_PASSWORD"),
+    "prometheus": ("PROMETHEUS_URL", None, None),
+    "s3": ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+}
+"""What can be opened: the keys of its address, account and password in the access Secret."""
+
+
+def open_(
+    part: Annotated[str, typer.Argument(help=f"One of: {', '.join(PARTS)}.")],
+    stack: Annotated[str, typer.Option(help="The stack.")] = LOCAL_STACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 picks a free one.")] = 0,
+    browse: Annotated[bool, typer.Option("--browse", help="Open a web browser too.")] = False,
+) -> None:
+    """Forward a port on loopback to a part of the platform, until Ctrl-C."""
+    if part not in PARTS:
+        raise typer.BadParameter(f"{part!r}; there are: {', '.join(PARTS)}", param_hint="PART")
+    address, account, password = PARTS[part]
+    with connect(stack) as platform:
+        url = platform.local(address, port).geturl()
+        out.print(f"{part}: {url}", markup=False)
+        if account and password:
+            secret = f"kubectl -n {outputs.NAMESPACE_WORKLOADS} get secret {outputs.SECRET_ACCESS}"
+            out.print(
+                f"  account {platform.access[account]}; the password is what this prints:", markup=False
+            )
+            out.print(f"  {secret} -o jsonpath='{{.data.{password}}}' | base64 -d", markup=False)
+        out.print("until Ctrl-C …")
+        if browse:
+            webbrowser.open(url)
+        threading.Event().wait()

@@ -1,0 +1,61 @@
+"""`seatrial prove`: put a running platform through its proofs and report."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seatrial.connection import connect
+from seatrial.console import ConsoleProgress, err, out
+from seatrial.context import reports
+
+
+def prove(
+    stack: Annotated[str, typer.Argument(help="The stack whose platform is judged.")],
+    only: Annotated[str | None, typer.Option(help="Subjects, by commas: platform, data, training.")] = None,
+    deadline: Annotated[
+        str, typer.Option(help="Proofs not begun by then are listed as not run, e.g. 30m, 90s.")
+    ] = "60m",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Run the proofs; exit 0 only if each chosen one passed; an empty or unexplained skip fails."""
+    run_proofs(stack, reports(), only.split(",") if only else None, seconds(deadline), as_json)
+
+
+def run_proofs(
+    stack: str,
+    folder: Path,
+    only: list[str] | None = None,
+    deadline: float = 3600.0,
+    as_json: bool = False,
+    timeline: Path | None = None,
+) -> None:
+    """Run, write the reports into `folder`, show the table (or JSON); a red proof ends the command with 1."""
+    from proofs import report, run
+
+    with connect(stack) as platform, ConsoleProgress(err if as_json else out) as progress:
+        results = run.prove(platform, only=only, deadline=deadline, progress=progress)
+    files = report.write(results, folder, stack=stack, timeline=timeline)
+    if as_json:
+        out.print_json(json.dumps(run.brief(results)))
+    else:
+        out.print(report.table(results))
+        out.print(f"{report.summary(results)}\nreport: {files['html']}", markup=False)
+    if not run.ok(results):
+        raise typer.Exit(1)
+
+
+def seconds(text: str) -> float:
+    """`90s`, `30m` or `2h` in seconds.
+
+    Raises:
+        typer.BadParameter: it is none of these.
+    """
+    match = re.fullmatch(r"(\d+)([smh])", text)
+    if not match:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write for example 90s, 30m or 2h", param_hint="--deadline"
+        )
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

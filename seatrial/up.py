@@ -1,0 +1,81 @@
+"""`seatrial up`: from a bare machine to a platform that has done its first piece of work."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from local import engine, images
+from local.cluster import Cluster
+from local.toolchain import gocache
+from seatrial import first_work, provision, setup
+from seatrial.connection import connect
+from seatrial.console import ConsoleProgress, duration, out
+from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name, reports, require_bare_machine
+from seatrial.prove import run_proofs
+from seatrial.wanted import addon_images, platform_images
+
+PARTS = ("core",)
+"""What can be asked for by name; later parts join here."""
+
+
+def up(
+    parts: Annotated[str, typer.Option(help=f"What to bring up, by commas: {', '.join(PARTS)}.")] = "core",
+    install: Annotated[bool, typer.Option(help="Install packages and build what is missing.")] = True,
+    prove: Annotated[bool, typer.Option(help="Run the proofs and report.")] = True,
+) -> None:
+    """Build what is missing, start the cluster, run `pulumi up -s local`, a first workload and the proofs.
+
+    Quick where nothing is to be done, and safe to interrupt: the next run carries on.
+    """
+    if unknown := sorted(set(parts.split(",")) - set(PARTS)):
+        raise typer.BadParameter(
+            f"{', '.join(unknown)} (parts are: {', '.join(PARTS)})", param_hint="--parts"
+        )
+    require_bare_machine("up")
+    began = time.monotonic()
+    changed = bring_up(install)
+    out.print(f"the platform is up after {duration(time.monotonic() - began)}")
+    if prove and (changed or not proven()):
+        run_proofs(LOCAL_STACK, reports(), timeline=timeline())
+    elif prove:
+        out.print("nothing has changed since all proofs passed; `make prove` runs them again")
+    out.print("look around:  seatrial status   ·   seatrial open mlflow|trino|prometheus   ·   make down")
+
+
+def bring_up(install: bool) -> bool:
+    """Tools, images, cluster, platform, first work: in that order, each skipped where it is there.
+
+    Returns whether anything of the platform was changed or run.
+    """
+    planned = setup.planned_seconds() + provision.EXPECTED_SECONDS + first_work.EXPECTED_SECONDS
+    with ConsoleProgress(planned_seconds=planned) as progress:
+        tools = setup.prepare_tools(progress, install)
+        images.ensure(addon_images(), progress)
+        cluster = Cluster(cluster_name())
+        cluster.up(tools, progress)
+        images.ensure(platform_images(), progress)
+        variables = engine.environment(cluster_name(), CHECKOUT, tools)
+        changes = provision.up(LOCAL_STACK, variables, progress, timeline())
+        gocache.drop()
+        with connect(LOCAL_STACK) as platform:
+            ran = first_work.do(platform, LOCAL_STACK, progress)
+    return bool(ran) or any(operation != "same" for operation in changes)
+
+
+def timeline() -> Path:
+    """When each resource of the last `pulumi up` began and how long it took."""
+    return reports() / "provisioning.json"
+
+
+def proven() -> bool:
+    """Whether the last report of this cluster's platform says that every proof passed."""
+    from proofs import run
+
+    try:
+        report = json.loads((reports() / "proofs.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return bool(report) and all(entry["result"] == run.PASSED for entry in report)

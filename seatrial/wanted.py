@@ -1,0 +1,44 @@
+"""Which images the local stack needs: of the cluster's add-ons, the platform and our workloads."""
+
+from infra import releases
+from local.cluster.bootstrap import images as cluster_images
+from local.errors import LocalError
+from local.images import Image, workload_image
+from seatrial.context import CHECKOUT
+
+
+def addon_images() -> list[Image]:
+    """Images without which the cluster itself does not become ready."""
+    return [
+        Image(name=name, recipe=recipe, version=name.rpartition(":")[2].removeprefix("v"))
+        for name, recipe in cluster_images().items()
+    ]
+
+
+def platform_images() -> list[Image]:
+    """Images that the program names, from infra/releases.toml, and the image that holds our workloads."""
+    named = [
+        Image(name=name, recipe=recipe, version=release.version)
+        for release in releases.load().values()
+        for recipe, name in release.image_names()
+    ]
+    return [*named, workload_image(CHECKOUT)]
+
+
+def choose(names: list[str] | None) -> list[Image]:
+    """The images called `names` (image or recipe), or all of them.
+
+    Raises:
+        LocalError: a name is neither.
+    """
+    every = [*addon_images(), *platform_images()]
+    if not names:
+        return every
+    known = {key for image in every for key in (image.name, image.recipe)}
+    if unknown := sorted(set(names) - known):
+        raise LocalError(
+            f"no image or recipe is called {', '.join(unknown)}",
+            f"choose from {', '.join(sorted({image.recipe for image in every}))} "
+            "(`seatrial images list` shows all)",
+        )
+    return [image for image in every if image.name in names or image.recipe in names]
