@@ -33,8 +33,13 @@ def read_record(name: str) -> Record | None:
         told = json.loads(record_path(name).read_text())
     except FileNotFoundError:
         return None
-    owner = told["owner"]
-    return Record(Path(told["state"]), told["index"], (owner[0], owner[1]) if owner else None, told["ending"])
+    owner = told.get("owner")
+    return Record(
+        Path(told["state"]),
+        told["index"],
+        owner=(owner[0], owner[1]) if owner else None,
+        ending=told.get("ending", False),
+    )
 
 
 def write_record(name: str, record: Record) -> None:

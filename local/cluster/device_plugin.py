@@ -1,8 +1,8 @@
 """Offers simulated GPUs to a kubelet by its device-plugin interface, so that they outlive its restarts.
 
 A program of its own: `device_plugin.py COUNT`. The few messages are declared here, field by field as in the
-kubelet's published api.proto (v1beta1). The kubelet removes all sockets of its folder when it starts, upon which
-the plugin serves and registers anew.
+kubelet's published api.proto (v1beta1). The kubelet removes all sockets of its folder when it starts, upon
+which the plugin serves and registers anew.
 """
 
 import sys

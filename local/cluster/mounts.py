@@ -1,8 +1,9 @@
-"""A mount namespace for each node, in which kubelet and containerd find their fixed paths and leave nothing behind.
+"""A mount namespace for each node: kubelet and containerd find their fixed paths and leave nothing behind.
 
-Inside, the machine's files are as they are, but `/run`, `/var/log` and `/var/lib` are the node's own, and the six
-kernel settings that a kubelet insists on writing are private copies that hold what it wants. All of it vanishes with
-the namespace, which a file under /run/seatrial pins, so that pods outlive a killed containerd and kubelet.
+Inside, the machine's files are as they are, but `/run`, `/var/log` and `/var/lib` are the node's own, and the
+six kernel settings that a kubelet insists on writing are private copies that hold what it wants. All of it
+vanishes with the namespace, which a file under /run/seatrial pins, so that pods outlive a killed containerd
+and kubelet.
 """
 
 from pathlib import Path

@@ -5,8 +5,8 @@ machine ── st<k> 10.201.k.254 ──┐
                                 bridge (netns …-fabric)
   control .1 · registry .2 · system .11 · work .12 · gpu .13
 ```
-Nothing else changes in the machine's own namespace. A node's default route is `unreachable`, and before that its own
-nft table counts and refuses what a pod sends to the outside (a route's refusal reaches TCP only after a second).
+Nothing else changes in the machine's own namespace. A node's default route is `unreachable`, and before that
+its own nft table counts and refuses what a pod sends to the outside (a route alone lets TCP wait a second).
 """
 
 import ipaddress

@@ -1,0 +1,142 @@
+"""A cluster goes as if it had never been, from whatever state it is in."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from local.cluster import Cluster, find_leftovers
+from local.cluster.layout import check_name
+from local.errors import LocalError
+from tests.cluster import machine
+from tests.cluster.kubectl import Kubectl, pod
+
+ROOT = Path(__file__).parents[2]
+NAME = "t-second"
+UP = """
+import json, sys
+from pathlib import Path
+from local.cluster import Cluster
+tools = {k: Path(v) for k, v in json.loads(sys.argv[2]).items()}
+Cluster(sys.argv[1]).up(tools, tied=True)
+"""
+
+
+@pytest.fixture
+def second() -> Iterator[Cluster]:
+    """Another cluster on the same machine, gone before and after."""
+    other = Cluster(NAME)
+    other.down()
+    yield other
+    other.down()
+
+
+def start_up(tools: Mapping[str, Path]) -> subprocess.Popen[bytes]:
+    """`up` in a process of its own, which can be killed."""
+    import json
+
+    told = json.dumps({k: str(v) for k, v in tools.items()})
+    return subprocess.Popen([sys.executable, "-c", UP, NAME, told], cwd=ROOT)
+
+
+def test_up_down_up_down_leaves_the_machine_as_it_was(
+    cluster: Cluster, second: Cluster, tools: Mapping[str, Path]
+) -> None:
+    before = machine.picture(NAME)
+    for _ in range(2):
+        second.up(tools, tied=True)
+        lived_in = machine.namespace_ids(NAME)
+        assert machine.processes_in(lived_in), "looked in the wrong place"
+        for one in (cluster, second):
+            with Kubectl(tools["kubectl"], one.kubeconfig).namespace() as kubectl:
+                assert kubectl.run_to_end(pod("side-by-side", f"echo {one.name}")) == f"{one.name}\n"
+        second.down()
+        assert second.inventory() == []
+        assert machine.processes_in(lived_in) == []
+        after = machine.picture(NAME)
+        assert {kind: _difference(before[kind], after[kind]) for kind in before} == {
+            kind: [] for kind in before
+        }
+    assert cluster.status().problems == []
+
+
+def _difference(before: list[str], after: list[str]) -> list[str]:
+    return [f"- {x}" for x in set(before) - set(after)] + [f"+ {x}" for x in set(after) - set(before)]
+
+
+def _kill_up(tools: Mapping[str, Path], seconds: float) -> None:
+    process = start_up(tools)
+    time.sleep(seconds)  # the moment itself is what is drawn
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def _moments(count: int) -> list[float]:
+    """Moments between the start of `up` and somewhat before it is ready, from a printed seed."""
+    seed = int(os.environ.get("SEATRIAL_SEED", random.randrange(10**6)))
+    print(f"SEATRIAL_SEED={seed}")
+    draw = random.Random(seed)
+    return [draw.uniform(0.3, 14) for _ in range(count)]
+
+
+def test_down_removes_what_a_killed_up_leaves(second: Cluster, tools: Mapping[str, Path]) -> None:
+    for moment in (*_moments(1), 0.9):
+        _kill_up(tools, moment)
+        second.down()
+        assert second.inventory() == [], f"killed after {moment:.2f} s"
+
+
+def test_the_next_up_finishes_what_a_killed_one_began(second: Cluster, tools: Mapping[str, Path]) -> None:
+    (moment,) = _moments(1)
+    _kill_up(tools, moment)
+    assert find_leftovers() in ([], [NAME])  # nothing, where it was killed before it began
+    second.up(tools, tied=True)
+    assert second.status().problems == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("moment", _moments(6))
+def test_up_can_be_killed_at_any_moment(second: Cluster, tools: Mapping[str, Path], moment: float) -> None:
+    _kill_up(tools, moment)
+    second.down()
+    assert second.inventory() == []
+    _kill_up(tools, moment)
+    second.up(tools, tied=True)
+    assert second.status().problems == []
+
+
+def test_down_twice_and_down_of_nothing_is_fine(second: Cluster) -> None:
+    second.down()
+    second.down()
+    assert second.inventory() == []
+    assert second.status().state == "absent"
+
+
+def test_two_ups_at_once_make_one_cluster(second: Cluster, tools: Mapping[str, Path]) -> None:
+    both = [start_up(tools), start_up(tools)]
+    assert [p.wait() for p in both] == [0, 0]
+    # Tied to processes that ended: any test run, from any checkout, may remove it.
+    assert NAME in find_leftovers()
+    assert second.status().problems == []
+
+
+def test_a_removal_that_was_interrupted_is_finished_by_up(second: Cluster, tools: Mapping[str, Path]) -> None:
+    second.up(tools, tied=True)
+    record = second.state.parent.parent  # the state folder is half gone, as after a killed `down`
+    assert record.exists()
+    for part in ("pki", "etcd"):
+        subprocess.run(["rm", "-rf", second.state / part], check=True)
+    second.down()
+    assert second.inventory() == []
+
+
+def test_a_name_that_would_not_do_is_refused() -> None:
+    for name in ("", "Upper", "a/b", "-x", "x" * 40, "a b"):
+        with pytest.raises(LocalError, match="cannot name a cluster"):
+            check_name(name)
