@@ -109,6 +109,10 @@ def _build(
     try:
         with buildah.folder() as folder:
             _stage(found, context, folder)
+            if _tag(found.name, version, context) != tag:
+                raise LocalError(
+                    f"files of the image {found.name} changed while it was being built", "run again"
+                )
             parts.collect(found, version, folder / "parts", log, progress)
             buildah.build(folder, tag, {name: arguments[name] for name in declared}, log=log)
     except leash.Failed as failure:

@@ -48,9 +48,9 @@ def write(folder: Path) -> None:
     (folder / "pip.conf").write_text("".join(_pip(authority is not None)))
 
 
-def sources() -> list[str]:
+def sources(apt: Path = Path("/etc/apt")) -> list[str]:
     """Lines of a sources.list for the Debian release that images are made of."""
-    addresses = list(_addresses())
+    addresses = list(_addresses(apt))
     archive = os.environ.get(_MIRROR) or _first(addresses, r"/debian/?$")
     security = _first(addresses, r"/debian-security/?$")
     if archive is None:
@@ -70,8 +70,7 @@ def certificates() -> Path | None:
     return next((Path(name) for name in [*named, *usual] if name and Path(name).is_file()), None)
 
 
-def _addresses() -> Iterator[str]:
-    apt = Path("/etc/apt")
+def _addresses(apt: Path) -> Iterator[str]:
     for file in [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]:
         if file.suffix not in (".list", ".sources") or not file.is_file():
             continue
@@ -108,7 +107,6 @@ def _pip(certificate: bool) -> Iterator[str]:
     if certificate:
         settings["cert"] = f"{MOUNT}/ca.crt"
     fixed = {
-        "break-system-packages": "true",
         "root-user-action": "ignore",
         "no-cache-dir": "true",
         "disable-pip-version-check": "true",

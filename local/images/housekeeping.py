@@ -1,14 +1,15 @@
 """Lists, copies and removes images."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from local.errors import LocalError
 from local.images import build, buildah, leash, parts, places, recipe, registry, store
 from local.images.names import Image
 from local.progress import Progress, Silent, step
-from local.toolchain import disk
 from local.toolchain.locks import locked, locked_if_free
 
 
@@ -120,4 +121,14 @@ def _prune_parts(images: Sequence[Image]) -> None:
 
 
 def _taken() -> int:
-    return 1_000_000 * (disk.tree_megabytes(places.root()) + disk.tree_megabytes(places.registry()))
+    """Bytes on disk of images, parts and registry."""
+    return sum(
+        _blocks(Path(folder) / name)
+        for top in (places.root(), places.registry())
+        for folder, _, names in os.walk(top)
+        for name in names
+    )
+
+
+def _blocks(path: Path) -> int:
+    return path.lstat().st_blocks * 512

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,9 +141,10 @@ def test_a_killed_build_leaves_nothing_and_the_next_one_works(kitchen: Path, reg
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as process:
         while not endless(str(kitchen)):
             assert process.poll() is None
+            time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     while endless(str(kitchen)):
-        pass
+        time.sleep(0.05)
     (kitchen / "recipes/house/Containerfile").write_text(HOUSE)
     assert ensured(image("1"))[-1] == "push docker.io/test/house:1"
     assert list(places.temporary().iterdir()) == []

@@ -2,9 +2,9 @@
 
     stub_cuda.py TORCH_LIB_FOLDER
 
-torch's libraries name the CUDA libraries that they need, so the loader refuses them where those are missing, even
-if no GPU is used. A stub has the right name and symbol versions; each function returns cudaErrorNoDevice, which
-torch takes for "no GPU here". Needs gcc and readelf.
+torch's libraries name the CUDA libraries that they need, so the loader refuses them where those are missing,
+even if no GPU is used. A stub has the right name and symbol versions; each of its functions returns
+cudaErrorNoDevice, which torch takes for "no GPU here". Needs gcc and readelf.
 """
 
 import re

@@ -19,13 +19,13 @@ _ACCEPT = ", ".join(
 )
 
 
-def pin(images: Sequence[Image]) -> dict[str, str]:
+def pin(images: Sequence[Image], transport: httpx.BaseTransport | None = None) -> dict[str, str]:
     """Full image name → digest, for the images that have an upstream; ours have none.
 
     Raises:
         LocalError: a registry cannot be reached or does not know the image; nothing is half done then.
     """
-    with httpx.Client(timeout=20, follow_redirects=True) as client:
+    with httpx.Client(timeout=20, follow_redirects=True, transport=transport) as client:
         return {
             image.name: _digest(client, _host(image.name), image.repository, image.tag)
             for image in images
@@ -33,7 +33,7 @@ def pin(images: Sequence[Image]) -> dict[str, str]:
         }
 
 
-def write(file: Path, digests: dict[str, str]) -> list[str]:
+def write_digests(file: Path, digests: dict[str, str]) -> list[str]:
     """Write digests into a releases.toml, below the releases that name the images; the changed names.
 
     Lines that say the same stay as they are, so that a second run changes nothing.

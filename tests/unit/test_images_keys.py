@@ -1,0 +1,129 @@
+"""When an image counts as built: its key follows all it is made from, and the registry really has it."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from local.images import build, recipe, registry, store, workload_image
+from local.images.names import Image
+
+CHAIN = {
+    "ground/Containerfile": "FROM scratch\n",
+    "ground/recipe.toml": "seconds = 1\nmegabytes = 1\n",
+    "house/Containerfile": "ARG BASE\nFROM ${BASE}\nCOPY code/ /\n",
+    "house/recipe.toml": 'base = "ground"\ncode = ["src"]\nseconds = 2\nmegabytes = 20\n',
+    "checkout/src/main.py": "print(1)\n",
+}
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in CHAIN.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(recipe, "FOLDER", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe.load.cache_clear()
+    yield tmp_path
+    recipe.load.cache_clear()
+
+
+def key(folder: Path, version: str = "1") -> str:
+    return recipe.key("house", version, folder / "checkout")
+
+
+@pytest.mark.parametrize("changed", list(CHAIN))
+def test_the_key_follows_every_file(recipes: Path, changed: str) -> None:
+    before = key(recipes)
+    (recipes / changed).write_text(CHAIN[changed] + "# changed\n")
+    assert key(recipes) != before
+
+
+def test_the_key_follows_version_and_names_of_files(recipes: Path) -> None:
+    before = key(recipes)
+    assert key(recipes, "2") != before
+    (recipes / "checkout/src/main.py").rename(recipes / "checkout/src/other.py")
+    assert key(recipes) != before
+
+
+def test_the_key_ignores_what_python_leaves_behind(recipes: Path) -> None:
+    before = key(recipes)
+    (recipes / "checkout/src/__pycache__").mkdir()
+    (recipes / "checkout/src/__pycache__/main.cpython-313.pyc").write_bytes(b"\0")
+    assert key(recipes) == before
+
+
+def test_two_checkouts_with_the_same_code_share_an_image(recipes: Path) -> None:
+    shutil.copytree(recipes / "checkout", recipes / "clone")
+    assert recipe.key("house", "", recipes / "checkout") == recipe.key("house", "", recipes / "clone")
+
+
+def test_our_image_is_named_by_its_content() -> None:
+    checkout = Path(__file__).parents[2]
+    image = workload_image(checkout)
+    assert image.name == f"seatrial/workloads:{store.wanted_key(image)}"
+
+
+def pushed(image: Image) -> Path:
+    """Put an image into the registry's folder as a push leaves it; its layer's file."""
+    blobs = {}
+    for content in (b"{}", b"layer"):
+        blobs[content] = blob(content)
+    described = [{"digest": name, "size": len(content)} for content, name in blobs.items()]
+    manifest = json.dumps({"config": described[0], "layers": described[1:]}).encode()
+    link = registry.places.registry() / "docker/registry/v2/repositories" / image.repository
+    link = link / "_manifests/tags" / image.tag / "current/link"
+    link.parent.mkdir(parents=True)
+    link.write_text(blob(manifest))
+    store.write(image, store.wanted_key(image))
+    return registry._blob(blobs[b"layer"])
+
+
+def blob(content: bytes) -> str:
+    name = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    registry._blob(name).parent.mkdir(parents=True)
+    registry._blob(name).write_bytes(content)
+    return name
+
+
+@pytest.fixture
+def house(recipes: Path) -> Image:
+    return Image("quay.io/a/house:1", "house", "1", recipes / "checkout")
+
+
+def test_what_was_pushed_is_not_built_again(house: Image) -> None:
+    assert build.missing([house]) == [house]
+    pushed(house)
+    assert build.missing([house, house]) == []
+
+
+def test_another_recipe_another_push_or_a_lost_layer_count_as_missing(house: Image, recipes: Path) -> None:
+    layer = pushed(house)
+    layer.write_bytes(b"la")
+    assert build.missing([house]) == [house]
+    layer.write_bytes(b"layer")
+    assert build.missing([house]) == []
+    (recipes / "checkout/src/main.py").write_text("print(2)\n")
+    assert build.missing([house]) == [house]
+
+
+def test_a_tag_that_somebody_else_pushed_counts_as_missing(house: Image) -> None:
+    pushed(house)
+    link = next(registry.places.registry().glob("**/current/link"))
+    link.write_text(blob(json.dumps({"config": {"digest": blob(b"x"), "size": 1}, "layers": []}).encode()))
+    assert registry.digest(house.repository, house.tag)
+    assert build.missing([house]) == [house]
+
+
+def test_the_plan_names_each_recipe_once_with_its_cost(house: Image, recipes: Path) -> None:
+    other = Image("quay.io/a/house:2", "house", "2", recipes / "checkout")
+    planned = build.plan([house, other])
+    assert [(one.name, one.seconds, one.megabytes) for one in planned] == [
+        ("image ground", 1, 1),
+        ("image house", 2, 20),
+        ("image house", 2, 20),
+    ]
+    assert not (recipes / "cache").exists()
