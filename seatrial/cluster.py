@@ -45,7 +45,7 @@ def down() -> None:
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
-    """Nodes, components and the packets that tried to leave."""
+    """Nodes, processes and the packets that tried to leave; exit 1 if something is not as it should be."""
     found = Cluster(cluster_name()).status()
     if as_json:
         out.print_json(json.dumps(asdict(found), default=str))
@@ -61,6 +61,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
     for part in found.components:
         parts.add_row(part.name, str(part.pid or "does not run"), f"{part.memory / 1e6:,.0f} MB")
     out.print(nodes, parts)
+    if found.problems:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -14,7 +14,6 @@ from seatrial.console import out
 from seatrial.context import LOCAL_STACK
 from seatrial.open_ import PARTS
 
-PART_OF = "app.kubernetes.io/part-of=seatrial"
 NAME_LABEL = "app.kubernetes.io/name"
 NAMESPACES = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
 
@@ -56,7 +55,7 @@ def observe(api: Any, access: dict[str, str]) -> list[Row]:
     """What runs now, by component."""
     apps = k8s.AppsV1Api(api)
     found = [
-        *apps.list_deployment_for_all_namespaces(label_selector=PART_OF).items,
+        *apps.list_deployment_for_all_namespaces().items,
         *apps.list_stateful_set_for_all_namespaces().items,
     ]
     ours = [item for item in found if item.metadata.namespace in NAMESPACES]

@@ -22,12 +22,16 @@ class Platform:
     cluster: str
 
     @property
+    def command(self) -> list[str]:
+        return [SEATRIAL]
+
+    @property
     def environment(self) -> dict[str, str]:
         return os.environ | {"SEATRIAL_CLUSTER": self.cluster}
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [SEATRIAL, *words], cwd=ROOT, env=self.environment, text=True, capture_output=True
+            [*self.command, *words], cwd=ROOT, env=self.environment, text=True, capture_output=True
         )
 
     def ok(self, *words: str) -> str:
