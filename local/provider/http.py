@@ -163,7 +163,10 @@ def _pool(access: Access) -> tuple[urllib3.HTTPConnectionPool, str]:
 
 
 def _tls(access: Access) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
+    try:
+        context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
+    except (ssl.SSLError, ValueError):
+        raise Unreachable("the kubeconfig's certificate authority is not a PEM certificate") from None
     if access.insecure:
         urllib3.disable_warnings()
         context.check_hostname = False

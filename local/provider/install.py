@@ -13,7 +13,7 @@ _MARK: Final = "local.provider"
 
 
 def install(home: Path, python: Path | None = None) -> Path:
-    """Make `home` (PULUMI_HOME) able to start a kubernetes provider; returns the program that will be started.
+    """Make `home` (PULUMI_HOME) able to start a kubernetes provider; returns the program to be started.
 
     A plugin that is not ours is left alone. `python` is the interpreter that can import this package.
     """

@@ -90,7 +90,7 @@ def test_a_secret_value_anywhere_stays_secret(plugin: Plugin) -> None:
 
 
 def test_a_list_of_objects_cannot_be_created(plugin: Plugin) -> None:
-    with pytest.raises(Refused, match="(?i)list"):
+    with pytest.raises(Refused, match=r"(?i)list"):
         plugin.check(urn_of("kubernetes:core/v1:ConfigMapList", "l"), {"metadata": {}, "items": []})
 
 

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from tests.apiserver.cluster import Cluster
-from tests.apiserver.manifests import CONFIG_MAP, config_map, definition, pod, POD
+from tests.apiserver.manifests import CONFIG_MAP, POD, config_map, definition, pod
 from tests.apiserver.plugin import Plugin, Refused
 
 CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"

@@ -1,0 +1,68 @@
+"""The real Pulumi engine with the provider's plugin, driven by the Automation API with inline programs."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+
+from local import toolchain
+from local.provider.install import install
+
+_PATH = "PATH"
+
+
+class Stack:
+    """A stack of its own in a folder of its own; `program` may be exchanged between operations."""
+
+    def __init__(self, folder: Path, kubeconfig: Path) -> None:
+        home, state = folder / "home", folder / "state"
+        for path in (home, state):
+            path.mkdir(parents=True)
+        self.program: Callable[[], Any] = lambda: None
+        self._env = {
+            "KUBECONFIG": str(kubeconfig),
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": "trial",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_HOME": str(home),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "SEATRIAL_PYTHON": sys.executable,
+        }
+        self._install(home)
+        self.state = state
+        engine = toolchain.ensure(["pulumi"])["pulumi"]
+        self._env[_PATH] = f"{engine.parent}{os.pathsep}{os.environ[_PATH]}"
+        # The API looks for the command on this process's PATH.
+        before, os.environ[_PATH] = os.environ[_PATH], self._env[_PATH]
+        try:
+            command = automation.PulumiCommand(skip_version_check=True)
+        finally:
+            os.environ[_PATH] = before
+        options = automation.LocalWorkspaceOptions(
+            env_vars=self._env, pulumi_home=str(home), work_dir=str(folder), pulumi_command=command
+        )
+        self.stack = automation.create_or_select_stack(
+            "trial", project_name="provider", program=lambda: self.program(), opts=options
+        )
+
+    def _install(self, home: Path) -> None:
+        other = os.environ.get("SEATRIAL_PROVIDER")
+        if not other:
+            install(home)
+            return
+        program = home / "plugins" / "resource-kubernetes-v4.34.2" / "pulumi-resource-kubernetes"
+        program.parent.mkdir(parents=True)
+        program.symlink_to(other)
+
+    def up(self, program: Callable[[], Any] | None = None, **options: Any) -> dict[str, int]:
+        """What changed: the number of resources by operation."""
+        if program is not None:
+            self.program = program
+        return self.stack.up(**options).summary.resource_changes or {}
+
+    def kept(self) -> str:
+        """The whole stored state, as text."""
+        return "\n".join(path.read_text() for path in self.state.rglob("*.json"))
