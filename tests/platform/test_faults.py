@@ -1,4 +1,4 @@
-"""Break a running platform on purpose: the right proof or command goes red, names the cause, and turns green again."""
+"""Break a running platform on purpose: the right proof or command goes red and names the cause."""
 
 import os
 import signal
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from client import ClientError
 from client import Platform as Client
 from local.cluster import Cluster
 from proofs import faults
@@ -46,9 +45,8 @@ def test_a_containerd_killed_during_training_is_named_and_repaired(
         assert f"{name} does not run" in told.stdout
         platform.ok("cluster", "up")
 
-    ended = faults.during_training(client, workloads_run_in("local", None), kill)
+    faults.during_training(client, workloads_run_in("local", None), kill)
     assert killed
-    assert isinstance(ended, dict) or isinstance(ended, ClientError)
     assert platform.json("cluster", "status")["problems"] == []
     platform.ok("deploy", "train_delay")
 
