@@ -58,7 +58,9 @@ class Cluster:
         `tied` marks it as something that must not outlive this process (see `find_leftovers`).
         """
         progress = progress or Silent()
-        preflight.check(self.state, preflight.Needs(0, 0) if self.running() else self._needs)
+        # What has begun has already taken its part of the machine.
+        begun = bool(cgroups.processes(f"{cgroups.TOP}/{self.name}"))
+        preflight.check(self.state, preflight.Needs(0, 0, 0) if begun else self._needs)
         _check_images()
         with locked(self.name, progress):
             layout = self._prepare(tied)
@@ -71,7 +73,8 @@ class Cluster:
                 self._start_control_plane(layout, tools)
             with step(progress, "nodes and add-ons", 10):
                 self._start_nodes(layout, tools)
-                _wait_ready(layout)
+                with _admin(layout) as api:
+                    _wait(layout, lambda: next(iter(missing_parts(api)), None), wanted())
 
     def down(self, progress: Progress | None = None) -> None:
         """End the cluster and remove everything of it, from any state that it may be in."""
@@ -180,7 +183,7 @@ class Cluster:
         ]
         _start_all(layout, [*first, *(nodes.runtime(layout, node, tools) for node in NODES)])
         with _admin(layout) as api:
-            _wait(layout, lambda: None if api.ready() else "the API server does not answer", "kube-apiserver")
+            _wait(layout, lambda: None if api.ready() else "the API server does not answer", first)
             bootstrap.grant_access(layout, api)
 
     def _start_nodes(self, layout: Layout, tools: Mapping[str, Path]) -> None:
@@ -237,27 +240,29 @@ def _admin(layout: Layout) -> AbstractContextManager[Api]:
     return connect(layout, layout.pki / "admin.crt", layout.pki / "admin.key")
 
 
-def _wait_ready(layout: Layout) -> None:
-    with _admin(layout) as api:
-        _wait(layout, lambda: next(iter(missing_parts(api)), None), None)
-
-
-def _wait(layout: Layout, missing: Callable[[], str | None], watched: str | None) -> None:
-    """Until nothing is missing; ends at once when the watched daemon dies."""
+def _wait(layout: Layout, missing: Callable[[], str | None], watched: list[Daemon]) -> None:
+    """Until nothing is missing; ends at once when a watched daemon dies."""
     deadline = time.monotonic() + _READY_WITHIN
     while (reason := missing()) is not None:
-        dead = watched is not None and daemons.pid_of(layout, watched) is None
-        if dead or time.monotonic() > deadline:
-            what = (
-                f"{watched} ended while it started"
-                if dead
-                else f"not ready in {_READY_WITHIN:.0f} s: {reason}"
-            )
+        dead = [d.name for d in watched if daemons.pid_of(layout, d.name) is None]
+        if dead:
             raise LocalError(
-                f"cluster {layout.name}: {what}",
-                f"see `seatrial cluster status` and the logs in {layout.logs}; `up` again tries to repair it",
+                f"cluster {layout.name}: {dead[0]} ended while it started: {_last_error(layout, dead[0])}",
+                f"see {daemons.log_path(layout, dead[0])}; `up` again tries to repair it",
+            )
+        if time.monotonic() > deadline:
+            raise LocalError(
+                f"cluster {layout.name} is not ready after {_READY_WITHIN:.0f} s: {reason}",
+                f"see `seatrial cluster status` and the logs in {layout.logs}; `up` again waits on",
             )
         time.sleep(0.1)
+
+
+def _last_error(layout: Layout, name: str) -> str:
+    """The last line by which a component complained, else its last line."""
+    lines = daemons.log_path(layout, name).read_text(errors="replace").strip().splitlines()[-200:]
+    complaints = [x for x in lines if x.startswith(("E", "F", "Error", "error")) or "level=fatal" in x]
+    return (complaints or lines or ["it said nothing"])[-1][:500]
 
 
 def find_leftovers() -> list[str]:

@@ -157,11 +157,8 @@ def _with_kubeconfig(layout: Layout, tools: Mapping[str, Path], short: str, more
     name, kubeconfig = f"kube-{short}", layout.pki / f"{short}.kubeconfig"
     common = (
         f"--kubeconfig={kubeconfig}",
-        f"--authentication-kubeconfig={kubeconfig}",
-        f"--authorization-kubeconfig={kubeconfig}",
-        f"--tls-cert-file={layout.pki / f'{short}-server.crt'}",
-        f"--tls-private-key-file={layout.pki / f'{short}-server.key'}",
-        "--bind-address=127.0.0.1",
+        # Nobody asks it for its metrics, and serving them costs inotify instances, of which there are few.
+        "--secure-port=0",
         "--leader-elect=false",
         "--profiling=false",
     )
@@ -169,5 +166,5 @@ def _with_kubeconfig(layout: Layout, tools: Mapping[str, Path], short: str, more
         name,
         (str(tools[name]), *common, *more),
         layout.netns("control"),
-        reads=(kubeconfig, layout.pki / f"{short}-server.crt"),
+        reads=(kubeconfig,),
     )

@@ -43,6 +43,8 @@ class Needs:
 
     memory: int = 4 * 2**30
     disk: int = 6 * 2**30
+    watches: int = 40
+    """Inotify instances: the kernel lets root have 128 by default, and a cluster takes about 36."""
 
 
 def check(state: Path, needs: Needs) -> None:
@@ -51,6 +53,7 @@ def check(state: Path, needs: Needs) -> None:
     _check_machine()
     _check_memory(needs.memory)
     _check_disk(state, needs.disk)
+    _check_watches(needs.watches)
 
 
 def _check_rights() -> None:
@@ -105,6 +108,29 @@ def _check_disk(state: Path, needed: int) -> None:
             f"{_gib(free)} of disk are free at {place}, and a local cluster needs {_gib(needed)} there",
             "make room (`seatrial purge` removes the cache), or set XDG_STATE_HOME to a bigger disk",
         )
+
+
+def _check_watches(needed: int) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    free = limit - _watches_in_use()
+    if free < needed:
+        raise LocalError(
+            f"{free} of {limit} inotify instances (fs.inotify.max_user_instances) are free, "
+            f"and a local cluster needs {needed}",
+            "end another cluster, or allow more: sysctl fs.inotify.max_user_instances=512",
+        )
+
+
+def _watches_in_use() -> int:
+    """Those of root's processes, all of which count against the same limit."""
+    used = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.stat().st_uid == 0:
+                used += sum(str(f.readlink()) == "anon_inode:inotify" for f in (process / "fd").iterdir())
+        except OSError:
+            continue  # it ended meanwhile
+    return used
 
 
 def _gib(size: int) -> str:

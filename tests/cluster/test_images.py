@@ -14,7 +14,7 @@ import pytest
 
 from local import toolchain
 from local.errors import LocalError
-from local.images import Image, build, housekeeping, places, recipe, registry
+from local.images import Image, build, housekeeping, leash, places, recipe, registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,15 +129,7 @@ def test_a_killed_build_leaves_nothing_and_the_next_one_works(kitchen: Path, reg
     shutil.copy(registry_binary, kitchen / "recipes/house/program")
     (kitchen / "recipes/house/endless.yaml").write_text(CONFIG)
     (kitchen / "recipes/house/Containerfile").write_text(ENDLESS)
-    code = textwrap.dedent(f"""
-        from pathlib import Path
-        from local import toolchain
-        from local.images import Image, build, places, recipe
-        found = toolchain.ensure(["registry"])
-        recipe.FOLDER = Path({str(kitchen / "recipes")!r})
-        places.cache_dir = lambda: Path({str(kitchen / "cache")!r})
-        build.ensure([Image("docker.io/test/house:1", "house", "1")])
-    """)
+    code = script(kitchen, 'build.ensure([Image("docker.io/test/house:1", "house", "1")])')
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as process:
         while not endless(str(kitchen)):
             assert process.poll() is None
@@ -164,3 +156,40 @@ def endless(place: str) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def script(kitchen: Path, then: str) -> str:
+    """A program of its own that builds from the kitchen's recipes."""
+    return textwrap.dedent(f"""
+        from pathlib import Path
+        from local import toolchain
+        from local.images import Image, build, places, recipe
+        found = toolchain.ensure(["registry"])
+        toolchain.ensure = lambda names: found
+        recipe.FOLDER = Path({str(kitchen / "recipes")!r})
+        places.cache_dir = lambda: Path({str(kitchen / "cache")!r})
+    """) + textwrap.dedent(then)
+
+
+@pytest.mark.parametrize("known_before", [True, False])
+def test_a_full_disk_is_named(kitchen: Path, known_before: bool) -> None:
+    """Refused before it starts where the need is known, named where the disk fills up on the way."""
+    (kitchen / "recipes/house/house.txt").write_bytes(os.urandom(30 << 20))
+    (kitchen / "cache").mkdir()
+    skip = "" if known_before else "build._require_disk = lambda images: None"
+    code = script(
+        kitchen,
+        f"""
+        import subprocess
+        mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "none"]
+        subprocess.run([*mount, {str(kitchen / "cache")!r}], check=True)
+        {skip}
+        build.ensure([Image("docker.io/test/house:1", "house", "1")])
+        """,
+    )
+    with pytest.raises(leash.Failed) as raised:  # in a mount namespace of its own
+        leash.run([sys.executable, "-c", code], log=kitchen / "log", cwd=ROOT)
+    said = "\n".join(raised.value.lines)
+    assert "local.errors.LocalError" in said
+    assert str(kitchen / "cache") in said
+    assert ("building the images ground, house needs about" if known_before else "is full") in said

@@ -1,17 +1,20 @@
 """A cluster goes as if it had never been, from whatever state it is in."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from local.cluster import Cluster, find_leftovers
+from local.cluster import Cluster, cleanup, find_leftovers
 from local.cluster.layout import check_name
 from local.errors import LocalError
 from tests.cluster import machine
@@ -39,8 +42,6 @@ def second() -> Iterator[Cluster]:
 
 def start_up(tools: Mapping[str, Path]) -> subprocess.Popen[bytes]:
     """`up` in a process of its own, which can be killed."""
-    import json
-
     told = json.dumps({k: str(v) for k, v in tools.items()})
     return subprocess.Popen([sys.executable, "-c", UP, NAME, told], cwd=ROOT)
 
@@ -73,6 +74,7 @@ def _difference(before: list[str], after: list[str]) -> list[str]:
 def _kill_up(tools: Mapping[str, Path], seconds: float) -> None:
     process = start_up(tools)
     time.sleep(seconds)  # the moment itself is what is drawn
+    assert process.poll() is None, "it ended before it was killed"
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -126,14 +128,43 @@ def test_two_ups_at_once_make_one_cluster(second: Cluster, tools: Mapping[str, P
     assert second.status().problems == []
 
 
-def test_a_removal_that_was_interrupted_is_finished_by_up(second: Cluster, tools: Mapping[str, Path]) -> None:
+def test_up_after_half_a_removal_begins_afresh(second: Cluster, tools: Mapping[str, Path]) -> None:
     second.up(tools, tied=True)
-    record = second.state.parent.parent  # the state folder is half gone, as after a killed `down`
-    assert record.exists()
-    for part in ("pki", "etcd"):
-        subprocess.run(["rm", "-rf", second.state / part], check=True)
-    second.down()
-    assert second.inventory() == []
+    born = _birth(second, tools)
+    record = cleanup.read_record(NAME)
+    assert record is not None
+    cleanup.write_record(NAME, replace(record, ending=True))
+    shutil.rmtree(second.state / "pki")
+    second.up(tools, tied=True)
+    assert second.status().problems == []
+    assert _birth(second, tools) != born
+
+
+@pytest.mark.faults
+def test_up_after_its_state_was_deleted_begins_afresh(second: Cluster, tools: Mapping[str, Path]) -> None:
+    second.up(tools, tied=True)
+    shutil.rmtree(second.state)
+    assert NAME in find_leftovers()
+    second.up(tools, tied=True)
+    assert second.status().problems == []
+
+
+@pytest.mark.faults
+def test_up_after_the_machine_was_restarted_keeps_what_was_stored(
+    second: Cluster, tools: Mapping[str, Path]
+) -> None:
+    """A restart ends all processes and empties /run; the state folder stays."""
+    second.up(tools, tied=True)
+    born = _birth(second, tools)
+    cleanup.remove(NAME, keep_state=True)
+    second.up(tools, tied=True)
+    assert second.status().problems == []
+    assert _birth(second, tools) == born
+
+
+def _birth(cluster: Cluster, tools: Mapping[str, Path]) -> str:
+    found = Kubectl(tools["kubectl"], cluster.kubeconfig).json("get", "namespace", "kube-system")
+    return str(found["metadata"]["uid"])
 
 
 def test_a_name_that_would_not_do_is_refused() -> None:
