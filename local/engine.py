@@ -59,7 +59,7 @@ def environment(cluster_name: str, checkout: Path, tools: Mapping[str, Path]) ->
 
 
 def init_stack(stack: str, checkout: Path, variables: Mapping[str, str]) -> None:
-    """Make `stack` known to its backend and free it of the lock of a pulumi that is dead.
+    """Make `stack` known to its backend, and free it of what a killed pulumi left: its lock and its notes.
 
     Raises:
         LocalError: pulumi refused, or another pulumi is at work on this stack.
@@ -67,23 +67,41 @@ def init_stack(stack: str, checkout: Path, variables: Mapping[str, str]) -> None
     backend = Path(variables["PULUMI_BACKEND_URL"].removeprefix("file://"))
     backend.mkdir(parents=True, exist_ok=True, mode=0o700)
     _break_stale_locks(backend / ".pulumi" / "locks" / "organization" / PROJECT / stack)
-    if (backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json").exists():
-        return
-    command = [
-        shutil.which("pulumi", path=variables["PATH"]) or "pulumi",
-        "stack",
-        "init",
-        stack,
-        "--non-interactive",
-    ]
+    checkpoint = backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    if not checkpoint.exists():
+        _pulumi("stack", "init", stack, checkout=checkout, variables=variables)
+    elif _has_unfinished_operations(checkpoint):
+        # Importing its own state makes pulumi drop the notes of what it had begun. The next `up` begins that
+        # again, and takes over an object that was made and not recorded.
+        state = _pulumi("stack", "export", "--stack", stack, checkout=checkout, variables=variables)
+        _pulumi("stack", "import", "--stack", stack, checkout=checkout, variables=variables, given=state)
+
+
+def _pulumi(*arguments: str, checkout: Path, variables: Mapping[str, str], given: str = "") -> str:
     done = subprocess.run(
-        command, cwd=checkout, env=os.environ | dict(variables), capture_output=True, text=True, check=False
+        [shutil.which("pulumi", path=variables["PATH"]) or "pulumi", *arguments, "--non-interactive"],
+        cwd=checkout,
+        env=os.environ | dict(variables),
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise LocalError(
-            f"`pulumi stack init {stack}` failed: {done.stderr.strip() or done.stdout.strip()}",
-            f"look at stacks/Pulumi.{stack}.yaml and at {backend}",
+            f"`pulumi {' '.join(arguments)}` failed: {done.stderr.strip() or done.stdout.strip()}",
+            f"the state is in {variables['PULUMI_BACKEND_URL']}; `seatrial down` removes it with the cluster",
         )
+    return done.stdout
+
+
+def _has_unfinished_operations(checkpoint: Path) -> bool:
+    """Whether a pulumi was killed at work; `pulumi up` would warn of it in every run from then on."""
+    try:
+        latest = json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
+    except (ValueError, KeyError):
+        return False  # Pulumi itself says what is wrong with it.
+    return bool(latest.get("pending_operations"))
 
 
 def _state(cluster_name: str) -> Path:
@@ -146,6 +164,7 @@ def _break_stale_locks(folder: Path) -> None:
                 f"wait for it; if it is surely gone, delete {lock}",
             )
         lock.unlink(missing_ok=True)
+        lock.with_name(f"{lock.name}.attrs").unlink(missing_ok=True)
 
 
 def _is_pulumi(pid: int) -> bool:
