@@ -213,12 +213,18 @@ def attempt(entry: Proof, platform: Platform, check: Check) -> list[str]:
     except Broken as broken:
         return [FAILED, str(broken)]
     except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(where.filename).name}:{where.lineno}"
-        return [FAILED, f"{type(error).__name__}: {error} (at {place})"]
+        return [FAILED, f"{type(error).__name__}: {error} (at {place_of(error, entry)})"]
     if not check.asserted:
         return [FAILED, "it asserted nothing"]
     return [PASSED, ""]
+
+
+def place_of(error: Exception, entry: Proof) -> str:
+    """The line of the proof's own file, not of the library that raised."""
+    own = entry.function.__code__.co_filename
+    frames = traceback.extract_tb(error.__traceback__)
+    where = next((frame for frame in reversed(frames) if frame.filename == own), frames[-1])
+    return f"{Path(where.filename).name}:{where.lineno}"
 
 
 def ok(results: Sequence[Result]) -> bool:
