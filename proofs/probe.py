@@ -7,13 +7,12 @@ from typing import Any
 import client
 from client import Platform, outputs
 from workloads import pods
-
-INGEST_RECORD = "nycflights13/ingest.json"
+from workloads.common import LOAD_RECORD
 
 
 def ingest_record(platform: Platform) -> dict[str, Any]:
     """What the last load of the flights left beside the data."""
-    body = platform.s3().get_object(Bucket=platform.access["S3_BUCKET"], Key=INGEST_RECORD)["Body"].read()
+    body = platform.s3().get_object(Bucket=platform.access["S3_BUCKET"], Key=LOAD_RECORD)["Body"].read()
     record: dict[str, Any] = json.loads(body)
     return record
 

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 TERMINATION_LOG = Path("/dev/termination-log")
 MESSAGE_BYTES = 4000
 """Kubernetes keeps the first 4096 bytes of a termination message."""
+LOAD_RECORD = "nycflights13/ingest.json"
+"""Key, in the datasets bucket, of what the last load of the flights says of itself."""
 
 
 class WorkloadError(Exception):

