@@ -132,9 +132,11 @@ def locate(settings: TrainDelay, snapshot: int | None) -> Source:
     try:
         body = common.s3().get_object(Bucket=common.env("S3_BUCKET"), Key=common.LOAD_RECORD)["Body"].read()
     except Exception as error:
-        raise WorkloadError(
-            f"the object store has no record of a load ({common.LOAD_RECORD}); run ingest_flights first: {error}"
-        ) from error
+        missing = "NoSuchKey" in str(error)
+        what = (
+            "no load is recorded, run ingest_flights first" if missing else "the object store cannot be read"
+        )
+        raise WorkloadError(f"{what} ({common.LOAD_RECORD}): {error}") from error
     tables = json.loads(body)["tables"]
     trino = common.trino()
 
