@@ -16,6 +16,26 @@ _NOT_AWAITED: Final = frozenset(
 """The kinds that `skipAwait` does not wait for when deleting, as with the official provider."""
 
 
+_OWN_NOTHING: Final = frozenset(
+    {
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ConfigMap",
+        "LimitRange",
+        "NetworkPolicy",
+        "PriorityClass",
+        "ResourceQuota",
+        "Role",
+        "RoleBinding",
+        "Secret",
+        "ServiceAccount",
+        "StorageClass",
+    }
+)
+"""No controller makes these an owner, so there is nothing to wait for in the foreground. The garbage
+collector, which a foreground deletion waits for, manages about ten objects a second."""
+
+
 def delete_object(session: Session, urn: str, path: str, inputs: Object, deadline: float) -> None:
     """Delete what is at `path`; an object that is gone already is a success."""
     options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": _propagation(inputs)}
@@ -35,7 +55,8 @@ def delete_object(session: Session, urn: str, path: str, inputs: Object, deadlin
 
 def _propagation(inputs: Object) -> str:
     given = objects.annotation(inputs, objects.PROPAGATION).lower()
-    return {"orphan": "Orphan", "background": "Background"}.get(given, "Foreground")
+    default = "Background" if objects.kind_of(inputs).kind in _OWN_NOTHING and not given else "Foreground"
+    return {"orphan": "Orphan", "background": "Background"}.get(given, default)
 
 
 def _until_gone(session: Session, urn: str, path: str, obj: Object, deadline: float) -> None:

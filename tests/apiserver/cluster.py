@@ -41,6 +41,9 @@ class Cluster:
     def get(self, path: str, **query: str) -> Object:
         return self._http.get(path, params=query).raise_for_status().json()
 
+    def text(self, path: str) -> str:
+        return self._http.get(path).raise_for_status().text
+
     def find(self, path: str) -> Object | None:
         answer = self._http.get(path)
         return None if answer.status_code == 404 else answer.raise_for_status().json()

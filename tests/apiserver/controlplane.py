@@ -36,7 +36,7 @@ def clean_leftovers() -> list[int]:
     ended: list[int] = []
     for folder in sorted(runs_dir().glob("*")):
         note = _read_note(folder)
-        if note and _is_alive(note["owner"]):
+        if _is_alive(note["owner"]) if note else _is_fresh(folder):
             continue
         for process in reversed(note.get("processes", [])):
             if _is_alive(process):
@@ -51,6 +51,11 @@ def _read_note(folder: Path) -> dict:
         return json.loads((folder / _NOTE).read_text())
     except (OSError, ValueError):
         return {}
+
+
+def _is_fresh(folder: Path) -> bool:
+    """A folder whose run has not come to write its note."""
+    return time.time() - folder.stat().st_mtime < _START_SECONDS
 
 
 def _identity(pid: int) -> dict:

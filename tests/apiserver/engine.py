@@ -1,6 +1,7 @@
 """The real Pulumi engine with the provider's plugin, driven by the Automation API with inline programs."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from pulumi import automation
 
 from local import toolchain
-from local.provider.install import install
+from tests.apiserver.plugin import ROOT, command
 
 _PATH = "PATH"
 
@@ -38,24 +39,22 @@ class Stack:
         # The API looks for the command on this process's PATH.
         before, os.environ[_PATH] = os.environ[_PATH], self._env[_PATH]
         try:
-            command = automation.PulumiCommand(skip_version_check=True)
+            pulumi = automation.PulumiCommand(skip_version_check=True)
         finally:
             os.environ[_PATH] = before
         options = automation.LocalWorkspaceOptions(
-            env_vars=self._env, pulumi_home=str(home), work_dir=str(folder), pulumi_command=command
+            env_vars=self._env, pulumi_home=str(home), work_dir=str(folder), pulumi_command=pulumi
         )
         self.stack = automation.create_or_select_stack(
             "trial", project_name="provider", program=lambda: self.program(), opts=options
         )
 
     def _install(self, home: Path) -> None:
-        other = os.environ.get("SEATRIAL_PROVIDER")
-        if not other:
-            install(home)
-            return
-        program = home / "plugins" / "resource-kubernetes-v4.34.2" / "pulumi-resource-kubernetes"
-        program.parent.mkdir(parents=True)
-        program.symlink_to(other)
+        launcher = home / "plugins" / "resource-kubernetes-v4.34.2" / "pulumi-resource-kubernetes"
+        launcher.parent.mkdir(parents=True)
+        words = " ".join(shlex.quote(word) for word in command())
+        launcher.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {words} "$@"\n')
+        launcher.chmod(0o755)
 
     def up(self, program: Callable[[], Any] | None = None, **options: Any) -> dict[str, int]:
         """What changed: the number of resources by operation."""
