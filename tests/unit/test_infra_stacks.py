@@ -3,15 +3,18 @@
 import base64
 import collections
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from infra import outputs, releases, settings
 from infra.errors import UnpinnedImage
+from local.images import recipe
 from tests.unit import infra_stacks
 from tests.unit.infra_stacks import STACKS, build, built, configuration, secrets_in
 
+ROOT = Path(__file__).parents[2]
 CLUSTER_WIDE = {"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -171,3 +174,9 @@ def test_workloads_find_all_they_need_in_one_secret() -> None:
     text = Path(outputs.__file__).read_text()
     documented = text[text.index("AWS_ENDPOINT_URL") :].partition('"""')[0].split()
     assert set(access.inputs["data"]) == set(documented)
+
+
+def test_every_image_has_a_recipe_and_every_recipe_an_image() -> None:
+    addons = tomllib.loads((ROOT / "local/cluster/addons/images.toml").read_text()).values()
+    wanted = {recipe for _, recipe, _ in releases.local_images()} | set(addons) | {"workloads"}
+    assert {each.name for name in wanted for each in recipe.chain(name)} == set(recipe.known())
