@@ -74,7 +74,7 @@ class Cluster:
             with step(progress, "nodes and add-ons", 10):
                 self._start_nodes(layout, tools)
                 with _admin(layout) as api:
-                    _wait(layout, lambda: next(iter(missing_parts(api)), None), wanted())
+                    _wait(layout, lambda: next(iter(missing_parts(layout, api)), None), wanted())
 
     def down(self, progress: Progress | None = None) -> None:
         """End the cluster and remove everything of it, from any state that it may be in."""
@@ -159,7 +159,7 @@ class Cluster:
         ):
             return False
         with _admin(layout) as api:
-            return api.ready() and not missing_parts(api)
+            return api.ready() and not missing_parts(layout, api)
 
     def _build(self, layout: Layout) -> None:
         with locked(GLOBAL):

@@ -46,6 +46,14 @@ def pid_of(layout: Layout, name: str) -> int | None:
     return pid if _start_time(pid) == started else None
 
 
+def started_at(layout: Layout, name: str) -> float | None:
+    """When it was started, by the machine's clock; nothing where it never was."""
+    try:
+        return _pid_file(layout, name).stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def is_current(layout: Layout, daemon: Daemon) -> bool:
     """Whether it runs, and runs what it should."""
     recorded = _recorded(layout, daemon.name)

@@ -1,6 +1,7 @@
 """What is to be seen of a cluster: its processes, its nodes, and what its pods tried to reach outside."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def _ask(layout: Layout) -> tuple[list[dict[str, Any]], list[str]] | None:
         return None
     try:
         with connect(layout, layout.pki / "admin.crt", layout.pki / "admin.key") as api:
-            return _node_objects(api), missing_parts(api)
+            return _node_objects(api), missing_parts(layout, api)
     except httpx.HTTPError:
         return None
 
@@ -128,15 +129,15 @@ def readiness(node: dict[str, Any] | None) -> tuple[bool, str]:
     return False, "no condition yet"
 
 
-def missing_parts(api: Api) -> list[str]:
+def missing_parts(layout: Layout, api: Api) -> list[str]:
     """What keeps the cluster from being Ready, in words."""
     try:
-        return _missing_nodes(api) + _missing_deployments(api)
+        return _missing_nodes(layout, api) + _missing_deployments(api)
     except httpx.HTTPError as error:
         return [f"the API server does not answer: {error}"]
 
 
-def _missing_nodes(api: Api) -> list[str]:
+def _missing_nodes(layout: Layout, api: Api) -> list[str]:
     objects = {o["metadata"]["name"]: o for o in _node_objects(api)}
     found = []
     for node in NODES:
@@ -144,9 +145,18 @@ def _missing_nodes(api: Api) -> list[str]:
         ready, message = readiness(told)
         if not ready:
             found.append(f"node {node.name}: {message}")
+        elif _last_report(told) < int(daemons.started_at(layout, f"kubelet-{node.name}") or 0):
+            found.append(f"node {node.name}: its kubelet has not reported since it was started")
         elif told is not None and int(told["status"]["allocatable"].get("nvidia.com/gpu", "0")) < node.gpus:
             found.append(f"node {node.name}: its {node.gpus} simulated GPUs are not offered yet")
     return found
+
+
+def _last_report(node: dict[str, Any] | None) -> float:
+    times = (
+        [c["lastHeartbeatTime"] for c in node["status"]["conditions"] if c["type"] == "Ready"] if node else []
+    )
+    return max((datetime.fromisoformat(t).timestamp() for t in times), default=0.0)
 
 
 def _missing_deployments(api: Api) -> list[str]:
