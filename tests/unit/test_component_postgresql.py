@@ -74,3 +74,9 @@ def test_the_server_takes_its_limits_from_the_settings() -> None:
 def test_probes_ask_over_tcp_where_the_first_start_does_not_listen_yet(probe: str) -> None:
     container = cloud(ICEBERG).pods()["StatefulSet/postgresql"]["containers"][0]
     assert "127.0.0.1" in container[probe]["exec"]["command"]
+
+
+def test_a_forwarded_port_needs_a_password_too() -> None:
+    container = cloud(ICEBERG).pods()["StatefulSet/postgresql"]["containers"][0]
+    initdb = {each["name"]: each.get("value") for each in container["env"]}["POSTGRES_INITDB_ARGS"]
+    assert "--auth-host=scram-sha-256" in initdb.split()

@@ -19,6 +19,8 @@ NAME = "postgresql"
 _UID = 999
 """The user `postgres` of the image."""
 _DATA = "/var/lib/postgresql/data"
+_INITDB = "--data-checksums --auth-host=scram-sha-256"
+"""Without the second, initdb lets everybody in from the pod's own loopback, where a forwarded port arrives."""
 _HERE = Path(__file__).parent
 
 
@@ -108,7 +110,7 @@ class Postgresql(pulumi.ComponentResource):
 
     def _container(self) -> dict[str, Any]:
         settings = self._settings
-        plain = {"PGDATA": f"{_DATA}/pgdata", "POSTGRES_INITDB_ARGS": "--data-checksums"}
+        plain = {"PGDATA": f"{_DATA}/pgdata", "POSTGRES_INITDB_ARGS": _INITDB}
         secret = {"POSTGRES_PASSWORD": (_secret_name("postgres"), "password")}
         options = {"max_connections": settings.max_connections, "shared_buffers": settings.shared_buffers}
         return {
