@@ -5,12 +5,17 @@ an image is built and is not part of any image.
 """
 
 import ast
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import certifi
+import uv
 
 from local.errors import LocalError
 
@@ -34,18 +39,19 @@ Acquire::Languages "none";
 DPkg::Use-Pty "0";
 """
 
-_PIP = {"index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout", "retries"}
-
 
 def write(folder: Path) -> None:
     """Fill `folder`, which is then mounted at /run/host."""
     for inner in ("lists/partial", "archives/partial"):
         (folder / inner).mkdir(parents=True, exist_ok=True)
     (folder / "sources.list").write_text("".join(f"{line}\n" for line in sources()))
-    authority = certificates()
-    (folder / "apt.conf").write_text(_APT_CONF.format(mount=MOUNT) + "".join(_acquire(authority is not None)))
-    (folder / "ca.crt").write_bytes(authority.read_bytes() if authority else b"")
-    (folder / "pip.conf").write_text("".join(_pip(authority is not None)))
+    (folder / "apt.conf").write_text(_APT_CONF.format(mount=MOUNT) + "".join(_acquire()))
+    (folder / "ca.crt").write_bytes(certificates().read_bytes())
+    (folder / "uv.toml").write_text("".join(_uv()))
+    # Ours is whole at any moment: a build that another process has under way may be reading it.
+    part = folder / "uv.part"
+    shutil.copy2(uv.find_uv_bin(), part)
+    part.replace(folder / "uv")
 
 
 def sources(apt: Path = Path("/etc/apt")) -> list[str]:
@@ -63,11 +69,12 @@ def sources(apt: Path = Path("/etc/apt")) -> list[str]:
     return lines + ([f"{signed} {security} {_SUITE}-security main"] if security else [])
 
 
-def certificates() -> Path | None:
-    """The host's certificate authorities in one file."""
+def certificates() -> Path:
+    """The host's certificate authorities in one file; Mozilla's where the host has none."""
     named = [os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")]
     usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"]
-    return next((Path(name) for name in [*named, *usual] if name and Path(name).is_file()), None)
+    there = (Path(name) for name in [*named, *usual] if name and Path(name).is_file())
+    return next(there, Path(certifi.where()))
 
 
 def _addresses(apt: Path) -> Iterator[str]:
@@ -83,35 +90,29 @@ def _first(addresses: list[str], pattern: str) -> str | None:
     return next((address.rstrip("/") for address in addresses if re.search(pattern, address)), None)
 
 
-def _acquire(certificate: bool) -> Iterator[str]:
+def _acquire() -> Iterator[str]:
     """How the host's apt fetches (proxy, checks), without paths of the host."""
     dump = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False)
     wanted = re.compile(r"Acquire::(http|https|Retries|Check-Valid-Until|Check-Date)\b")
     for line in dump.stdout.splitlines():
         if wanted.match(line) and not re.search(r'"/|""', line):
             yield f"{line}\n"
-    if certificate:
-        yield f'Acquire::https::CAInfo "{MOUNT}/ca.crt";\n'
+    yield f'Acquire::https::CAInfo "{MOUNT}/ca.crt";\n'
 
 
-def _pip(certificate: bool) -> Iterator[str]:
-    """The host's pip configuration, files and environment, as one file."""
+def _uv() -> Iterator[str]:
+    """The host's pip configuration, files and environment, in uv's words."""
     command = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     settings = {}
     for line in listed.splitlines():
         name, _, value = line.partition("=")
-        option = name.rpartition(".")[2]
-        if option in _PIP:  # later lines of the list win, the environment is the last
-            settings[option.removeprefix("default-")] = str(ast.literal_eval(value))
-    if certificate:
-        settings["cert"] = f"{MOUNT}/ca.crt"
-    fixed = {
-        "root-user-action": "ignore",
-        "no-cache-dir": "true",
-        "disable-pip-version-check": "true",
-        "progress-bar": "off",
-    }
-    yield "[global]\n"
-    for option, value in (settings | fixed).items():
-        yield f"{option} = " + value.strip().replace("\n", "\n    ") + "\n"
+        # Later lines of the list win; the environment is the last.
+        settings[name.rpartition(".")[2]] = str(ast.literal_eval(value)).split()
+    yield "no-cache = true\n"
+    if hosts := settings.get("trusted-host"):
+        yield f"allow-insecure-host = {json.dumps(hosts)}\n"
+    if more := settings.get("extra-index-url"):
+        yield f"extra-index-url = {json.dumps(more)}\n"
+    if index := settings.get("index-url"):
+        yield f"index-url = {json.dumps(index[0])}\n"

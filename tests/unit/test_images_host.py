@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -59,7 +60,7 @@ def test_the_hosts_mirror_serves_the_images(tmp_path: Path, file: str, text: str
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
     (tmp_path / "sources.list.d").mkdir(exist_ok=True)
-    (tmp_path / "sources.list.d/other.list.disabled").write_text("deb http://no.example.org/debian x main\n")
+    (tmp_path / "sources.list.d/a.list.disabled").write_text("deb http://no.example.org/debian x main\n")
     assert [re.sub(r"\[.*?\] ", "", line) for line in hostconfig.sources(tmp_path)] == [
         "deb http://mirror.example.org/debian trixie main",
         "deb http://mirror.example.org/debian trixie-updates main",
@@ -77,16 +78,20 @@ def test_a_host_without_a_debian_archive_is_told_what_to_set(
     assert "http://mine.example.org/debian trixie main" in hostconfig.sources(tmp_path)[0]
 
 
-def test_pip_in_a_build_asks_the_hosts_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_packages_of_a_build_come_from_the_hosts_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example.org/simple")
-    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "77")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://one.example.org https://two.example.org")
     monkeypatch.setenv("PIP_TARGET", "/somewhere")
     monkeypatch.setenv("SEATRIAL_DEBIAN_MIRROR", "http://mine.example.org/debian")
     hostconfig.write(tmp_path)
-    written = (tmp_path / "pip.conf").read_text().splitlines()
-    assert {"index-url = https://index.example.org/simple", "timeout = 77"} <= set(written)
-    assert not any(line.startswith("target") for line in written)
-    assert (f"cert = {hostconfig.MOUNT}/ca.crt" in written) == (hostconfig.certificates() is not None)
+    written = tomllib.loads((tmp_path / "uv.toml").read_text())
+    assert written["index-url"] == "https://index.example.org/simple"
+    assert written["extra-index-url"] == ["https://one.example.org", "https://two.example.org"]
+    assert set(written) == {"no-cache", "index-url", "extra-index-url"}
+    assert (tmp_path / "ca.crt").read_bytes() == hostconfig.certificates().read_bytes()
+    assert os.access(tmp_path / "uv", os.X_OK)
 
 
 def test_a_failed_build_names_image_step_and_last_lines() -> None:

@@ -46,13 +46,20 @@ def test_the_key_follows_version_and_names_of_files(recipes: Path) -> None:
     before = key(recipes)
     assert key(recipes, "2") != before
     (recipes / "checkout/src/main.py").rename(recipes / "checkout/src/other.py")
-    assert key(recipes) != before
+    between = key(recipes)
+    assert between != before
+    (recipes / "house/one").write_text("")
+    (recipes / "house/one").rename(recipes / "house/two")
+    with_two = key(recipes)
+    (recipes / "house/two").rename(recipes / "house/one")
+    assert len({between, with_two, key(recipes)}) == 3
 
 
 def test_the_key_ignores_what_python_leaves_behind(recipes: Path) -> None:
     before = key(recipes)
     (recipes / "checkout/src/__pycache__").mkdir()
-    (recipes / "checkout/src/__pycache__/main.cpython-313.pyc").write_bytes(b"\0")
+    (recipes / "checkout/src/__pycache__/main.cpython-313.pyc.140").write_bytes(b"\0")
+    (recipes / "checkout/src/main.pyc").write_bytes(b"\0")
     assert key(recipes) == before
 
 
@@ -95,7 +102,7 @@ def house(recipes: Path) -> Image:
 
 
 def test_what_was_pushed_is_not_built_again(house: Image) -> None:
-    assert build.missing([house]) == [house]
+    assert build.missing([house, house]) == [house]
     pushed(house)
     assert build.missing([house, house]) == []
 

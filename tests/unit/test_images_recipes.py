@@ -86,11 +86,11 @@ def test_package_clients_are_configured_by_the_host(made: Recipe) -> None:
     assert not re.search(r"https?://", text)
     for command, variable in (
         ("apt-get", "APT_CONFIG=/run/host/apt.conf"),
-        ("pip install", "PIP_CONFIG_FILE=/run/host/pip.conf"),
+        ("uv pip install", "UV_CONFIG_FILE=/run/host/uv.toml SSL_CERT_FILE=/run/host/ca.crt"),
     ):
         if command in text:
             assert variable in text
-    assert not re.search(r"ENV.*(PIP_|APT_CONFIG)", text)
+    assert not re.search(r"ENV.*(PIP_|UV_|APT_CONFIG|SSL_CERT)", text)
     assert "pip install" not in text or "--require-hashes" in text
 
 
