@@ -5,7 +5,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -162,9 +162,24 @@ def _pool(access: Access) -> tuple[urllib3.HTTPConnectionPool, str]:
     return pool, parts.path
 
 
+class _SharedContext(ssl.SSLContext):
+    """A context that connections may use at the same time.
+
+    urllib3 sets the protocols anew for each connection, which frees what another thread's handshake is reading:
+    the server then refuses it with "tlsv1 alert decode error". Without any, it is HTTP/1.1 all the same.
+    """
+
+    def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
+        pass
+
+
 def _tls(access: Access) -> ssl.SSLContext:
+    context = _SharedContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
+        if access.ca:
+            context.load_verify_locations(cadata=access.ca.decode())
+        else:
+            context.load_default_certs()
     except (ssl.SSLError, ValueError):
         raise Unreachable("the kubeconfig's certificate authority is not a PEM certificate") from None
     if access.insecure:
