@@ -20,7 +20,7 @@ _UID = 999
 """The user `postgres` of the image."""
 _DATA = "/var/lib/postgresql/data"
 _INITDB = "--data-checksums --auth-host=scram-sha-256"
-"""Without the second, initdb lets everybody in from the pod's own loopback, where a forwarded port arrives."""
+"""Without the second, initdb trusts the pod's own loopback, which is where a forwarded port arrives."""
 _HERE = Path(__file__).parent
 
 
