@@ -181,7 +181,7 @@ def test_host_and_program_end_with_the_engine(engine: Engine, tmp_path: Path) ->
             assert not call.done()
         assert len(processes) == 2
         parent.kill()
-        parent.wait()
+        parent.communicate()
         deadline = time.monotonic() + 20
         while (alive := [each for each in processes if _runs(each)]) and time.monotonic() < deadline:
             time.sleep(0.1)
