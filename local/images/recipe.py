@@ -78,6 +78,10 @@ class Recipe(_Part):
     def folder(self) -> Path:
         return FOLDER / self.name
 
+    def uses_version(self) -> bool:
+        """Whether what is built depends on the image's version."""
+        return bool(self.go or self.maven) or "ARG VERSION" in (self.folder / "Containerfile").read_text()
+
     def files(self) -> list[Path]:
         """What its folder holds, in a fixed order."""
         return _files(self.folder)
@@ -126,7 +130,8 @@ def key(name: str, version: str, context: Path | None = None) -> str:
     recipe = load(name)
     digest = hashlib.sha256()
     below = key(recipe.base, "") if recipe.base else ""
-    _add(digest, _WAY_OF_BUILDING, platform.machine(), name, version, below)
+    used = version.removeprefix("v") if recipe.uses_version() else ""
+    _add(digest, _WAY_OF_BUILDING, platform.machine(), name, used, below)
     for path in recipe.files():
         _add(digest, str(path.relative_to(recipe.folder)), path.read_bytes())
     for part in recipe.go:

@@ -43,6 +43,8 @@ def test_the_key_follows_every_file(recipes: Path, changed: str) -> None:
 
 
 def test_the_key_follows_version_and_names_of_files(recipes: Path) -> None:
+    assert key(recipes, "2") == key(recipes)
+    (recipes / "house/Containerfile").write_text(CHAIN["house/Containerfile"] + "ARG VERSION\n")
     before = key(recipes)
     assert key(recipes, "2") != before
     (recipes / "checkout/src/main.py").rename(recipes / "checkout/src/other.py")
@@ -130,7 +132,6 @@ def test_the_plan_names_each_recipe_once_with_its_cost(house: Image, recipes: Pa
     planned = build.plan([house, other])
     assert [(one.name, one.seconds, one.megabytes) for one in planned] == [
         ("image ground", 1, 1),
-        ("image house", 2, 20),
         ("image house", 2, 20),
     ]
     assert not (recipes / "cache").exists()
