@@ -132,8 +132,12 @@ def _debian(part: DebianPart, out: Path, log: Path) -> None:
     for line in config.read_text().splitlines():
         if line.startswith("Acquire::") and hostconfig.MOUNT not in line:
             command.append(f"--aptopt={line.rstrip(';')}")
-    erase = ("etc/apt/sources.list", "etc/apt/apt.conf.d/99mmdebstrap", "var/log/apt", "var/log/dpkg.log")
-    for path in erase:
-        command.append(f'--customize-hook=rm -rf "$1/{path}"')
+    for traces in (
+        "etc/apt/sources.list*",
+        "etc/apt/apt.conf.d/99mmdebstrap",
+        "var/log/apt",
+        "var/log/dpkg.log",
+    ):
+        command.append(f'--customize-hook=rm -rf "$1"/{traces}')
     sources = places.root() / "host" / "sources.list"
     leash.run([*command, part.suite, str(out), str(sources)], log=log, cwd=out.parent)
