@@ -24,7 +24,7 @@ def tools() -> Mapping[str, Path]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tools: Mapping[str, Path]) -> Iterator[Cluster]:
     """One cluster for all tests that leave it as they found it, started while the ports are taken here."""
     ours = Cluster("t-cluster")
