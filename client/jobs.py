@@ -118,10 +118,12 @@ def wait_for_job(
     """Follow the Job to its end."""
     batch = k8s.BatchV1Api(platform.api)
     began, told = time.monotonic(), ""
+    seen: dict[str, str] = {}
     progress.begin(f"workload {name}")
     while True:
         job = batch.read_namespaced_job(name, namespace)
         pods = pods_of(platform, name, namespace)
+        seen.update({pod.metadata.name: pod.spec.node_name or "no node" for pod in pods})
         state = ", ".join(f"{pod.metadata.name}: {describe(pod)}" for pod in pods)
         if state and state != told:
             progress.say(f"    {state}")
@@ -135,7 +137,7 @@ def wait_for_job(
             f"it was not done after {seconds} s" if seconds > deadline else ""
         )
         if cause:
-            raise failed(platform, name, namespace, cause)
+            raise failed(platform, name, namespace, cause, seen)
         time.sleep(0.5)
 
 
@@ -192,10 +194,19 @@ def parse(message: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"text": message}
 
 
-def failed(platform: Platform, job: str, namespace: str, cause: str) -> ClientError:
-    """An error that carries each pod's own account, its events and its last lines."""
+def failed(
+    platform: Platform, job: str, namespace: str, cause: str, seen: dict[str, str] | None = None
+) -> ClientError:
+    """An error that carries each pod's own account, its events and its last lines.
+
+    `seen` are the pods that there were, with their nodes: one that is gone is told with its last events.
+    """
     parts = [f"workload {job} failed: {cause}"]
-    for pod in pods_of(platform, job, namespace):
+    left = pods_of(platform, job, namespace)
+    for name in sorted((seen or {}).keys() - {pod.metadata.name for pod in left}):
+        parts.append(f"  pod {name} on {(seen or {})[name]} is gone")
+        parts += [f"    event: {line}" for line in events(platform, namespace, name)[-2:]]
+    for pod in left:
         said = messages([pod]).get(key(pod), {})
         account = said.get("error") or said.get("text", "")
         parts.append(f"  pod {pod.metadata.name} ({describe(pod)} on {pod.spec.node_name or 'no node'})")
@@ -209,10 +220,15 @@ def failed(platform: Platform, job: str, namespace: str, cause: str) -> ClientEr
 
 def warnings(platform: Platform, namespace: str, name: str) -> list[str]:
     """The warnings among an object's events."""
+    return events(platform, namespace, name, ",type=Warning")[-5:]
+
+
+def events(platform: Platform, namespace: str, name: str, narrower: str = "") -> list[str]:
+    """An object's events, each kind once, the latest last."""
     found = platform.core.list_namespaced_event(
-        namespace, field_selector=f"involvedObject.name={name},type=Warning"
+        namespace, field_selector=f"involvedObject.name={name}{narrower}"
     )
-    return list(dict.fromkeys(f"{event.reason}: {event.message}" for event in found.items))[-5:]
+    return list(dict.fromkeys(f"{event.reason}: {event.message}" for event in found.items))
 
 
 def last_lines(platform: Platform, namespace: str, pod: str) -> list[str]:

@@ -73,6 +73,15 @@ def test_a_failure_tells_each_pods_own_account(monkeypatch: pytest.MonkeyPatch) 
     assert text.count("log:") == 1
 
 
+def test_a_pod_that_is_gone_is_told_with_its_node_and_last_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "pods_of", lambda *_: [])
+    told = {"t-1": ["Started: x", "NodeNotReady: away", "Killing: Stopping container main"]}
+    monkeypatch.setattr(jobs, "events", lambda _, __, name, *___: told.get(name, []))
+    text = str(jobs.failed(Some(), "t", "workloads", "BackoffLimitExceeded: x", {"t-1": "work"}))
+    assert "pod t-1 on work is gone\n    event: NodeNotReady: away\n    event: Killing: Stopping" in text
+    assert "Started" not in text
+
+
 def test_the_api_servers_refusal_is_given_without_headers() -> None:
     error = Some(body='{"message": "spec.x: Invalid value"}')
     assert jobs.refusal(error) == "spec.x: Invalid value"  # type: ignore[arg-type]
