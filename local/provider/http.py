@@ -165,8 +165,8 @@ def _pool(access: Access) -> tuple[urllib3.HTTPConnectionPool, str]:
 class _SharedContext(ssl.SSLContext):
     """A context that connections may use at the same time.
 
-    urllib3 sets the protocols anew for each connection, which frees what another thread's handshake is reading:
-    the server then refuses it with "tlsv1 alert decode error". Without any, it is HTTP/1.1 all the same.
+    urllib3 sets the protocols anew for each connection, which frees what another handshake is reading: the
+    server then refuses it with "tlsv1 alert decode error". Without any, it is HTTP/1.1 all the same.
     """
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
