@@ -50,12 +50,24 @@ class Stack:
     opts: pulumi.ResourceOptions
     """After namespaces and the kinds of monitoring exist."""
     guarded: pulumi.ResourceOptions
-    """The same for what must not be deleted by mistake."""
+    """The same for components that hold what nobody could make again."""
+
+
+KEPT = tuple(f"kubernetes:{each}" for each in ("apps/v1:StatefulSet", "core/v1:Secret", "core/v1:Namespace"))
+"""Types whose objects hold data, its passwords, or both. The rest of a component may come and go."""
+
+
+def _protect(resource: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    if resource.type_ not in KEPT:
+        return None
+    opts = pulumi.ResourceOptions.merge(resource.opts, pulumi.ResourceOptions(protect=True))
+    return pulumi.ResourceTransformationResult(resource.props, opts)
 
 
 def _foundation(chosen: PlatformSettings) -> Stack:
     cluster = kube.Cluster("cluster", chosen.cluster.provider_arguments())
     releases = Releases(chosen.images)
+    protection = pulumi.ResourceOptions(transformations=[_protect] if chosen.protect else [])
     namespaces = Namespaces(
         "namespaces",
         chosen.namespaces,
@@ -63,7 +75,7 @@ def _foundation(chosen: PlatformSettings) -> Stack:
             platform=(outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING),
             workloads=outputs.NAMESPACE_WORKLOADS,
         ),
-        pulumi.ResourceOptions(provider=cluster),
+        pulumi.ResourceOptions.merge(pulumi.ResourceOptions(provider=cluster), protection),
     )
     operator = MonitoringOperator(
         "monitoring-operator",
@@ -77,7 +89,7 @@ def _foundation(chosen: PlatformSettings) -> Stack:
         pulumi.ResourceOptions(provider=cluster, depends_on=[namespaces]),
     )
     opts = pulumi.ResourceOptions(provider=cluster, depends_on=[namespaces, *operator.definitions])
-    guarded = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=chosen.protect))
+    guarded = pulumi.ResourceOptions.merge(opts, protection)
     return Stack(chosen=chosen, releases=releases, opts=opts, guarded=guarded)
 
 

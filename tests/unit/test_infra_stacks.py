@@ -121,10 +121,18 @@ def test_an_image_without_a_digest_is_refused(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_databases_and_buckets_are_protected_where_it_matters(stack: str) -> None:
-    volumes = [each for each in built(stack).of_kind("StatefulSet")]
-    assert volumes
-    assert {each.protect for each in volumes} == {stack in ("staging", "prod")}
+def test_databases_and_what_they_need_are_protected_where_it_matters(stack: str) -> None:
+    protected = {each.inputs["kind"] for each in built(stack).objects if each.protect}
+    assert protected == ({"StatefulSet", "Secret", "Namespace"} if stack in ("staging", "prod") else set())
+    assert {each.protect for each in built(stack).of_kind("StatefulSet")} == {stack in ("staging", "prod")}
+
+
+@pytest.mark.parametrize("stack", ["staging", "prod"])
+def test_what_is_replaced_in_normal_work_is_not_protected(stack: str) -> None:
+    """The Job that makes databases has a new name for a new list; a protected one could not go."""
+    assert {each.protect for each in [*built(stack).of_kind("Job"), *built(stack).of_kind("ConfigMap")]} == {
+        False
+    }
 
 
 @pytest.mark.parametrize("stack", STACKS)
