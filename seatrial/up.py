@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from local import engine, images
+from infra import releases
+from local import engine, images, manifests
 from local.cluster import Cluster
 from local.toolchain import gocache
 from seatrial import first_work, provision, setup
@@ -57,6 +58,7 @@ def bring_up(install: bool) -> bool:
         cluster = Cluster(cluster_name())
         cluster.up(tools, progress)
         images.ensure(platform_images(), progress)
+        manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], progress)
         variables = engine.environment(cluster_name(), CHECKOUT, tools)
         changes = provision.up(LOCAL_STACK, variables, progress, timeline())
         gocache.drop()

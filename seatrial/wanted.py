@@ -17,12 +17,7 @@ def addon_images() -> list[Image]:
 
 def platform_images() -> list[Image]:
     """Images that the program names, from infra/releases.toml, and the image that holds our workloads."""
-    named = [
-        Image(name=name, recipe=recipe, version=release.version)
-        for release in releases.load().values()
-        for recipe, name in release.image_names()
-    ]
-    return [*named, workload_image(CHECKOUT)]
+    return [*(Image(*each) for each in releases.local_images()), workload_image(CHECKOUT)]
 
 
 def choose(names: list[str] | None) -> list[Image]:
