@@ -26,12 +26,18 @@ class Cluster(pulumi.ProviderResource):
         )
 
 
+# `pulumi up --replace URN` does not ask the provider: without this it would make the new object, of the same
+# name, first, and then delete it as the old one.
+_NAMED = pulumi.ResourceOptions(delete_before_replace=True)
+
+
 class Object(pulumi.CustomResource):
     """One Kubernetes object. Its resource name is `namespace/name`, which is unique in a type."""
 
     manifest: Manifest
 
     def __init__(self, manifest: Manifest, opts: pulumi.ResourceOptions | None = None) -> None:
+        opts = pulumi.ResourceOptions.merge(opts, _NAMED)
         super().__init__(type_token(manifest), resource_name(manifest), dict(manifest), opts)
         self.manifest = manifest
 
