@@ -51,6 +51,7 @@ def environment(cluster_name: str, checkout: Path, tools: Mapping[str, Path]) ->
         "PULUMI_CONFIG_PASSPHRASE": LOCAL_PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS": "true",
         "SEATRIAL_CLUSTER": cluster_name,
         "SEATRIAL_CHECKOUT": str(checkout),
         "SEATRIAL_PYTHON": str(checkout / ".venv" / "bin" / "python"),

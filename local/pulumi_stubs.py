@@ -27,7 +27,7 @@ def _bare_packages() -> Iterator[None]:
         return
     spec = importlib.util.find_spec("pulumi")
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError("the Python package `pulumi` is not installed: `make setup` installs it")
+        raise ImportError("the Python package `pulumi` is not installed: any `make` target installs it")
     root = spec.submodule_search_locations[0]
     folders = {
         "pulumi": root,
