@@ -22,6 +22,8 @@ from client.errors import ClientError
 from client.objects import bearer
 
 CHUNK = 1 << 16
+PATIENCE = 20.0
+"""Seconds for which a connection waits for a pod that restarts."""
 TRUST = 2.0
 """Seconds for which a pod that was ready is taken to be still there."""
 DATA, ERROR = 0, 1
@@ -174,7 +176,7 @@ class Forward:
             self.last_error = complaint
             self._known = None
 
-    def _connect(self, patience: float = 30) -> Any:
+    def _connect(self, patience: float = PATIENCE) -> Any:
         """A channel to a ready pod; a pod that goes away in between is replaced by the next."""
         api = self._new_api()
         deadline = time.monotonic() + patience

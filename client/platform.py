@@ -93,6 +93,16 @@ class Platform:
             self._forwards[key] = Forward(lambda: self.api, namespace, service, port, local_port)
         return self._forwards[key]
 
+    def complaint(self, variable: str) -> str:
+        """What the port-forward to `access[variable]` last complained about."""
+        service, namespace = service_of(host_of(self.access[variable]))
+        found = [
+            entry
+            for entry in self._forwards.values()
+            if (entry.namespace, entry.service) == (namespace, service)
+        ]
+        return found[0].last_error.splitlines()[0] if found and found[0].last_error else ""
+
     def local(self, variable: str, local_port: int = 0) -> SplitResult:
         """The address of `access[variable]` as it is reached from here."""
         url = urlsplit(self.access[variable])
@@ -166,7 +176,7 @@ class Platform:
             MLFLOW_DISABLE_TELEMETRY="true",
             # Or the client asks for presigned addresses of the object store, which only resolve inside.
             MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD="false",
-            MLFLOW_HTTP_REQUEST_MAX_RETRIES="3",
+            MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
             MLFLOW_HTTP_REQUEST_TIMEOUT="30",
             MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
             GIT_PYTHON_REFRESH="quiet",

@@ -175,7 +175,7 @@ FAULTS = {
             "mlflow-down",
             lambda platform: scaled_to_zero(platform, "MLFLOW_TRACKING_URI"),
             ("training.it_beats_the_base_rate", "training.the_registry_leads_back"),
-            ("mlflow",),
+            ("MLflow does not answer: no pod behind service",),
         ),
         Fault(
             "lost-rows", lost_rows, ("data.every_row_arrived",), ("flights has the source's 336,776 rows",)

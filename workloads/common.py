@@ -90,16 +90,26 @@ def authorities() -> str | None:
     return str(path)
 
 
-def query(connection: Any, sql: str) -> list[Any]:
-    """All rows of one statement; an error names the statement."""
-    cursor = connection.cursor()
-    try:
-        cursor.execute(sql)
-        rows: list[Any] = cursor.fetchall()
-    except Exception as error:
-        first = " ".join(sql.split())[:160]
-        raise WorkloadError(f"Trino refused `{first}`: {error}") from error
-    return rows
+def query(connection: Any, sql: str, attempts: int = 5) -> list[Any]:
+    """All rows of one statement; an error names the statement.
+
+    An internal error is tried again: after its database restarted, each of Trino's pooled connections fails
+    once. Our statements may be repeated, as each replaces or reads.
+    """
+    for attempt in range(1, attempts + 1):
+        cursor = connection.cursor()
+        try:
+            cursor.execute(sql)
+            rows: list[Any] = cursor.fetchall()
+            return rows
+        except Exception as error:
+            passing = getattr(error, "error_type", "") == "INTERNAL_ERROR" and attempt < attempts
+            first = " ".join(sql.split())[:160]
+            if not passing:
+                raise WorkloadError(f"Trino refused `{first}`: {error}") from error
+            log("trying again", statement=first, error=error)
+            time.sleep(1)
+    raise AssertionError("unreachable")
 
 
 def postgres() -> Any:

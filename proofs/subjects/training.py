@@ -29,7 +29,11 @@ class Trained:
 
     def __init__(self, platform: Platform) -> None:
         self.mlflow = platform.mlflow()
-        versions = self.mlflow.search_model_versions(f"name = '{SETTINGS.model}'")
+        try:
+            versions = self.mlflow.search_model_versions(f"name = '{SETTINGS.model}'")
+        except Exception as error:
+            cause = platform.complaint("MLFLOW_TRACKING_URI") or str(error)
+            raise LookupError(f"MLflow does not answer: {cause}") from error
         if not versions:
             raise LookupError(
                 f"MLflow has no model '{SETTINGS.model}'; run `seatrial deploy` with train_delay"

@@ -108,6 +108,35 @@ def test_a_message_too_long_for_kubernetes_keeps_the_cause(
     assert json.loads(log.read_text())["error"].startswith("first words")
 
 
+class Trino:
+    """Stands for a connection whose statements fail a few times, with errors of one type."""
+
+    def __init__(self, failures: int, error_type: str) -> None:
+        self.failures, self.error_type = failures, error_type
+
+    def cursor(self) -> "Trino":
+        return self
+
+    def execute(self, sql: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            error = RuntimeError("not now")
+            error.error_type = self.error_type  # type: ignore[attr-defined]
+            raise error
+
+    def fetchall(self) -> list[list[int]]:
+        return [[1]]
+
+
+def test_only_an_internal_error_of_trino_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common.time, "sleep", lambda _: None)
+    assert common.query(Trino(3, "INTERNAL_ERROR"), "SELECT 1") == [[1]]
+    with pytest.raises(WorkloadError, match="Trino refused `SELECT 1`: not now"):
+        common.query(Trino(5, "INTERNAL_ERROR"), "SELECT 1")
+    with pytest.raises(WorkloadError, match="not now"):
+        common.query(Trino(1, "USER_ERROR"), "SELECT 1")
+
+
 def test_the_code_hash_changes_with_the_code(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("1")
     first = common.code_hash(tmp_path)
