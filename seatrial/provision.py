@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pulumi import automation
-from pulumi.automation.events import EngineEvent
+from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from local import engine
 from seatrial.console import ConsoleProgress, duration
@@ -30,10 +30,10 @@ class Timeline:
 
     def event(self, event: EngineEvent) -> None:
         now = time.monotonic() - self.began
-        if (pre := event.resource_pre_event) and pre.metadata.op.value != "same":
-            name = pre.metadata.urn.rsplit("::", 1)[-1]
+        if (pre := event.resource_pre_event) and touches_cluster(pre.metadata):
+            kind, name = pre.metadata.type.rsplit(":", 1)[-1], pre.metadata.urn.rsplit("::", 1)[-1]
             entry: dict[str, Any] = {
-                "name": name,
+                "name": f"{kind} {name}",
                 "type": pre.metadata.type,
                 "op": pre.metadata.op.value,
                 "start": round(now, 3),
@@ -54,8 +54,13 @@ class Timeline:
         )
 
 
+def touches_cluster(step: StepEventMetadata) -> bool:
+    """Whether this is work on an object: not a component, the stack or the provider, and not left as it is."""
+    return step.type.startswith("kubernetes:") and step.op.value != "same"
+
+
 def up(stack: str, variables: Mapping[str, str], progress: ConsoleProgress, report: Path) -> dict[str, int]:
-    """`pulumi up` of `stack`; writes the timeline to `report`, returns how many resources were touched how.
+    """`pulumi up` of `stack`; writes the timeline to `report`, returns how many were touched how.
 
     Raises:
         ProvisionError: with what Pulumi and the provider said.

@@ -14,6 +14,9 @@ from local.toolchain import tools
 
 FOLDER = Path(__file__).with_name("recipes")
 
+_COSTS = ("seconds", "megabytes", "cache_megabytes")
+"""What may be measured anew without building anew."""
+
 _WAY_OF_BUILDING = "1"
 """Raise it when the framework builds differently from the same recipe, so that images are built anew."""
 
@@ -132,8 +135,10 @@ def key(name: str, version: str, context: Path | None = None) -> str:
     below = key(recipe.base, "") if recipe.base else ""
     used = version.removeprefix("v") if recipe.uses_version() else ""
     _add(digest, _WAY_OF_BUILDING, platform.machine(), name, used, below)
+    _add(digest, recipe.model_dump_json(exclude=set(_COSTS)))
     for path in recipe.files():
-        _add(digest, str(path.relative_to(recipe.folder)), path.read_bytes())
+        if path.name != "recipe.toml":
+            _add(digest, str(path.relative_to(recipe.folder)), path.read_bytes())
     for part in recipe.go:
         for path in sorted(go_module(recipe, part).glob("go.*")):
             _add(digest, path.name, path.read_bytes())

@@ -8,7 +8,9 @@ from tests.platform.conftest import ROOT, Platform
 
 
 def test_the_first_up_creates_the_platform(platform: Platform) -> None:
-    assert {"postgresql", "trino", "mlflow"} <= {entry["name"] for entry in platform.touched()}
+    assert {"StatefulSet platform-data/postgresql", "Deployment platform-ml/mlflow"} <= {
+        entry["name"] for entry in platform.touched()
+    }
 
 
 def test_every_proof_passes(platform: Platform) -> None:

@@ -38,8 +38,20 @@ def key(folder: Path, version: str = "1") -> str:
 @pytest.mark.parametrize("changed", list(CHAIN))
 def test_the_key_follows_every_file(recipes: Path, changed: str) -> None:
     before = key(recipes)
-    (recipes / changed).write_text(CHAIN[changed] + "# changed\n")
+    text = CHAIN[changed] + "# changed\n"
+    if changed.endswith("recipe.toml"):
+        text = CHAIN[changed] + 'go = [{ tool = "coredns" }]\n'
+    (recipes / changed).write_text(text)
+    recipe.load.cache_clear()
     assert key(recipes) != before
+
+
+def test_another_measure_of_cost_builds_nothing(recipes: Path) -> None:
+    before = key(recipes)
+    (recipes / "house/recipe.toml").write_text(CHAIN["house/recipe.toml"].replace("= 20", "= 21"))
+    recipe.load.cache_clear()
+    assert recipe.load("house").megabytes == 21
+    assert key(recipes) == before
 
 
 def test_the_key_follows_version_and_names_of_files(recipes: Path) -> None:
