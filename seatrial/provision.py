@@ -60,7 +60,7 @@ def touches_cluster(step: StepEventMetadata) -> bool:
 
 
 def up(stack: str, variables: Mapping[str, str], progress: ConsoleProgress, report: Path) -> dict[str, int]:
-    """`pulumi up` of `stack`; writes the timeline to `report`, returns how many were touched how.
+    """`pulumi up` of `stack`; writes the timeline to `report` and counts the operations.
 
     Raises:
         ProvisionError: with what Pulumi and the provider said.

@@ -10,6 +10,7 @@ import typer
 from infra import releases
 from local import engine, images, manifests
 from local.cluster import Cluster
+from local.progress import step
 from local.toolchain import gocache
 from seatrial import first_work, provision, setup
 from seatrial.connection import connect
@@ -61,7 +62,8 @@ def bring_up(install: bool) -> bool:
         manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], progress)
         variables = engine.environment(cluster_name(), CHECKOUT, tools)
         changes = provision.up(LOCAL_STACK, variables, progress, timeline())
-        gocache.drop()
+        with step(progress, "remove the build caches"):
+            gocache.drop()
         with connect(LOCAL_STACK) as platform:
             ran = first_work.do(platform, LOCAL_STACK, progress)
     return bool(ran) or any(operation != "same" for operation in changes)
