@@ -55,7 +55,7 @@ class Timeline:
 
 
 def touches_cluster(step: StepEventMetadata) -> bool:
-    """Whether this is work on an object: not a component, the stack or the provider, and not left as it is."""
+    """Whether this is work on an object, not on a component, the stack or the provider."""
     return step.type.startswith("kubernetes:") and step.op.value != "same"
 
 
