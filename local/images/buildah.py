@@ -98,7 +98,19 @@ def _run(words: Sequence[str], log: Path) -> list[str]:
         "CONTAINERS_REGISTRIES_CONF": str(places.root() / "registries.conf"),
         "TMPDIR": str(places.temporary()),
     }
-    return leash.run(["buildah", *words], log=log, environment=environment)
+    return leash.run([*_own_state(), "buildah", *words], log=log, environment=environment)
+
+
+def _own_state() -> list[str]:
+    """Have buildah note in our cache which layer it pushed where; it has /var/lib compiled in for that.
+
+    The mount is seen by buildah alone, since `leash` gives each program a mount namespace.
+    """
+    state = places.root() / "state"
+    state.mkdir(parents=True, exist_ok=True)
+    if Path("/var/lib") in places.root().resolve().parents:
+        return []
+    return ["sh", "-c", 'mount --bind "$0" /var/lib && exec "$@"', str(state)]
 
 
 @contextmanager

@@ -30,6 +30,8 @@ http: {{addr: "{address}", secret: loopback, relativeurls: true}}
 
 _PATIENCE = 20.0
 
+_USUAL_PORT = 36917
+
 
 @contextmanager
 def serving() -> Iterator[str]:
@@ -131,9 +133,16 @@ def _environment() -> dict[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """The usual port, else any: under another address buildah would not know which layers it sent before."""
+    for port in (_USUAL_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise OSError("no port is free on 127.0.0.1")
 
 
 def _await(address: str, process: subprocess.Popen[bytes]) -> None:
