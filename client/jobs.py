@@ -249,9 +249,8 @@ def delete_workloads(
     """Delete whatever carries the workloads' label (of one workload, or all) and wait until it is gone."""
     progress = progress or Silent()
     selector = f"{WORKLOAD_LABEL}={workload}" if workload else WORKLOAD_LABEL
-    served = [
-        entry for entry in kinds(platform.api) if entry.namespaced and {"list", "delete"} <= entry.verbs
-    ]
+    # Endpoints copy the labels of their Service, and go with it.
+    served = [kind for kind in kinds(platform.api) if deletable(kind) and kind.kind != "Endpoints"]
     until = time.monotonic() + deadline
     deleted: dict[str, None] = {}
     while left := labelled(platform, served, selector):
@@ -270,6 +269,10 @@ def delete_workloads(
             )
         time.sleep(0.3)
     return list(deleted)
+
+
+def deletable(kind: Kind) -> bool:
+    return kind.namespaced and {"list", "delete"} <= kind.verbs
 
 
 def labelled(platform: Platform, served: list[Kind], selector: str) -> list[tuple[Kind, dict[str, Any]]]:
