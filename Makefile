@@ -42,6 +42,12 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-requirements: ## pin the newest fitting Python packages, with hashes (needs `uv` on PATH)
-	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements/runtime.in -o requirements/runtime.txt
-	uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+PIN := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate
+RECIPES := local/images/recipes
+
+requirements: $(READY) ## pin the newest fitting Python packages, with hashes
+	$(PIN) --python-version 3.11 requirements/runtime.in -o requirements/runtime.txt
+	$(PIN) --python-version 3.11 -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
+	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt
+	$(PIN) --python-version 3.13 --no-deps $(RECIPES)/workloads-base/torch.in -o $(RECIPES)/workloads-base/torch.txt

@@ -27,8 +27,9 @@ MARKS = {
 def table(results: Sequence[Result]) -> Table:
     """Proof, what was asserted, result, seconds."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
-    for name, style in (("", ""), ("proof", ""), ("what was asserted", "")):
-        drawn.add_column(name, style=style, overflow="fold")
+    drawn.add_column("")
+    drawn.add_column("proof", no_wrap=True, overflow="ignore")
+    drawn.add_column("what was asserted", overflow="fold")
     drawn.add_column("assertions", justify="right")
     drawn.add_column("seconds", justify="right")
     for entry in results:

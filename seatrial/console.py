@@ -9,8 +9,19 @@ from rich.progress import Progress as Bars
 from rich.progress import ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+LOG_WIDTH = 120
+"""Columns of tables where no terminal says how wide it is."""
+
+
+def _console(stderr: bool) -> Console:
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = LOG_WIDTH
+    return made
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from infra import releases
 from local import images
+from local.images import Image
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import require_bare_machine
 from seatrial.setup import prepare_tools
@@ -68,5 +70,7 @@ def prune() -> None:
 @app.command()
 def pin() -> None:
     """Resolve each upstream image to its digest in infra/releases.toml, which staging and prod need."""
-    for name, digest in images.pin(platform_images()).items():
+    digests = images.pin([Image(*each) for each in releases.local_images()])
+    images.write_digests(releases.FILE, digests)
+    for name, digest in digests.items():
         out.print(f"{name}@{digest}", markup=False)

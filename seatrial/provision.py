@@ -54,6 +54,13 @@ class Timeline:
         )
 
 
+def keep(resources: list[dict[str, Any]], report: Path) -> None:
+    """A run that touched nothing leaves the account of the last that did."""
+    if resources:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(resources, indent=1))
+
+
 def touches_cluster(step: StepEventMetadata) -> bool:
     """Whether this is work on an object, not on a component, the stack or the provider."""
     return step.type.startswith("kubernetes:") and step.op.value != "same"
@@ -77,8 +84,7 @@ def up(stack: str, variables: Mapping[str, str], progress: ConsoleProgress, repo
     except automation.CommandError as failed:
         raise ProvisionError("\n".join(timeline.errors) or str(failed)) from None
     finally:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(timeline.as_list(), indent=1))
+        keep(timeline.as_list(), report)
     changes = {str(op): count for op, count in (result.summary.resource_changes or {}).items()}
     slowest = max(timeline.as_list(), key=lambda entry: float(entry["seconds"]), default=None)
     note = ", ".join(f"{count} {op}" for op, count in changes.items())

@@ -42,8 +42,8 @@ def up(
     out.print(f"the platform is up after {duration(time.monotonic() - began)}")
     if prove and (changed or not proven()):
         run_proofs(LOCAL_STACK, reports(), timeline=timeline())
-    elif prove:
-        out.print("nothing has changed since all proofs passed; `make prove` runs them again")
+    elif not changed:
+        out.print("nothing was changed; `make prove` runs the proofs again")
     out.print("look around:  seatrial status   ·   seatrial open mlflow|trino|prometheus   ·   make down")
 
 

@@ -45,7 +45,7 @@ class Platform:
         return json.loads(self.ok(*words, "--json"))
 
     def touched(self) -> list[dict[str, Any]]:
-        """The resources that the last `up` created, changed or deleted."""
+        """The objects that the last `up` that changed anything created, changed or deleted."""
         return json.loads((ROOT / "reports" / self.cluster / "provisioning.json").read_text())
 
 
