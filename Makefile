@@ -7,7 +7,7 @@ READY := .venv/.ready
 INSTALL_VENV = $(if $(findstring --no-install,$(FLAGS)),echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3,echo "Installing python3-venv"; apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up prove bench down check test test-faults requirements
+.PHONY: help up prove down check test test-faults reference requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+reference: $(READY) ## make docs/reference again from the code
+	$(BIN)/python -m typer seatrial.cli utils docs --name seatrial --output docs/reference/commands.md
 
 PIN := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate
 RECIPES := local/images/recipes

@@ -24,8 +24,8 @@ EXIT_CODES = {
 app = typer.Typer(
     name="seatrial",
     help="Provision a complete machine-learning platform on Kubernetes and put it through its sea trial.\n\n"
-    "Start with [bold]seatrial up[/bold]: it builds what this machine lacks, starts a cluster, provisions "
-    "the platform, runs a first workload and reports. [bold]seatrial down[/bold] takes all of it away again.",
+    "Start with `seatrial up`: it builds what this machine lacks, starts a cluster, provisions "
+    "the platform, runs a first workload and reports. `seatrial down` takes all of it away again.",
     epilog="Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     rich_markup_mode="rich",
