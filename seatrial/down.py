@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from local import images
-from local.cluster import Cluster
+from local.cluster import Cluster, down_all, find_leftovers
 from local.paths import cache_dir
-from local.toolchain import debian, gocache, workspace
+from local.toolchain import debian, workspace
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import cluster_name, require_bare_machine
 
@@ -25,6 +25,7 @@ def down(
         )
     with ConsoleProgress() as progress:
         cluster.down(progress)
+        down_all(find_leftovers(), progress)
         workspace.sweep()
         images.clean()
     if leftovers := cluster.inventory():
@@ -45,5 +46,4 @@ def purge(
     if not yes:
         typer.confirm(f"Delete {cache_dir()}? Building it again takes about half an hour", abort=True)
     down(yes=True)
-    gocache.drop()
     shutil.rmtree(cache_dir(), ignore_errors=True)

@@ -9,7 +9,7 @@ import typer
 
 from infra import releases
 from local import engine, images, manifests
-from local.cluster import Cluster
+from local.cluster import Cluster, down_all, find_leftovers
 from local.progress import step
 from local.toolchain import gocache
 from seatrial import first_work, provision, setup
@@ -56,6 +56,7 @@ def bring_up(install: bool) -> bool:
     with ConsoleProgress(planned_seconds=planned) as progress:
         tools = setup.prepare_tools(progress, install)
         images.ensure(addon_images(), progress)
+        down_all(find_leftovers(), progress)
         cluster = Cluster(cluster_name())
         cluster.up(tools, progress)
         images.ensure(platform_images(), progress)
