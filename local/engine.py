@@ -69,6 +69,7 @@ def init_stack(stack: str, checkout: Path, variables: Mapping[str, str]) -> None
     backend.mkdir(parents=True, exist_ok=True, mode=0o700)
     _break_stale_locks(backend / ".pulumi" / "locks" / "organization" / PROJECT / stack)
     checkpoint = backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    _restore_torn(checkpoint)
     if not checkpoint.exists():
         _pulumi("stack", "init", stack, checkout=checkout, variables=variables)
     elif _has_unfinished_operations(checkpoint):
@@ -94,6 +95,23 @@ def _pulumi(*arguments: str, checkout: Path, variables: Mapping[str, str], given
             f"the state is in {variables['PULUMI_BACKEND_URL']}; `seatrial down` removes it with the cluster",
         )
     return done.stdout
+
+
+def _restore_torn(checkpoint: Path) -> None:
+    """A pulumi that is killed at the wrong moment leaves an empty checkpoint, and the one before as `.bak`."""
+    backup = checkpoint.with_name(f"{checkpoint.name}.bak")
+    if checkpoint.exists() and not _is_json(checkpoint) and _is_json(backup):
+        unfinished = checkpoint.with_name(f".{checkpoint.name}")
+        shutil.copyfile(backup, unfinished)
+        unfinished.replace(checkpoint)
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _has_unfinished_operations(checkpoint: Path) -> bool:

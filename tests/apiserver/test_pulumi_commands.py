@@ -150,9 +150,26 @@ def test_after_a_kill_the_next_run_completes_what_was_begun(
     running.communicate()
     kept = password(cluster, namespace)
     assert 3 <= len(maps(cluster, namespace)) < 60
-    assert "is currently locked" in shell.fail("up --stack trial --yes --skip-preview")
+    refused = shell.fail("up --stack trial --yes --skip-preview")
+    assert "is currently locked" in refused or "failed to load checkpoint" in refused
     engine.init_stack("trial", shell.folder, shell.variables)
     assert "pending operations" not in shell.up()
     assert len(maps(cluster, namespace)) == 60
     assert password(cluster, namespace) == kept
     assert "63 unchanged" in shell.up("--expect-no-changes")
+
+
+def test_a_checkpoint_that_a_kill_left_empty_is_restored(
+    shell: Shell, cluster: Cluster, namespace: str
+) -> None:
+    shell.run("config set --stack trial count 3")
+    shell.up()
+    kept = password(cluster, namespace)
+    (checkpoint,) = shell.folder.rglob("stacks/seatrial/trial.json")
+    checkpoint.write_bytes(b"")
+    assert "failed to load checkpoint" in shell.fail("up --stack trial --yes --skip-preview")
+    engine.init_stack("trial", shell.folder, shell.variables)
+    shell.up()
+    assert len(maps(cluster, namespace)) == 3
+    assert password(cluster, namespace) == kept
+    assert "6 unchanged" in shell.up("--expect-no-changes")

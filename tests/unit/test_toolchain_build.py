@@ -41,9 +41,12 @@ replace example.org/tiny => ./source
 MAIN = 'package main\n\nvar version = "unknown"\n\nfunc main() { print(version) }\n'
 
 RUN = """
-import sys
+import signal, sys
 from pathlib import Path
 from local.toolchain import ensure, tools
+
+# A shell that starts a job in the background makes it ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Told:
     def begin(self, step, expected_seconds=None): print("begin", step, expected_seconds, flush=True)
