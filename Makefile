@@ -27,10 +27,12 @@ check: $(READY) ## lint, formatting, types
 	$(BIN)/mypy
 
 test: $(READY) ## all tests but the long fault runs
-	$(BIN)/pytest -m "not faults" $(FLAGS)
+	$(BIN)/seatrial setup $(FLAGS)
+	$(BIN)/pytest -m "not faults" $(PYTEST)
 
 test-faults: $(READY) ## everything, with kills, full disks and dead parts
-	$(BIN)/pytest $(FLAGS)
+	$(BIN)/seatrial setup $(FLAGS)
+	$(BIN)/pytest $(PYTEST)
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Seatrial needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version). Name another with: make PYTHON=python3.12 …" >&2; exit 3; }

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from local import images
-from local.cluster import Cluster
+from local.cluster import Cluster, ClusterStatus
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import cluster_name, require_bare_machine
-from seatrial.setup import prepare_tools
+from seatrial.setup import prepare_images, prepare_tools
 from seatrial.wanted import addon_images
 
 SHOWN = ("cpu", "memory", "pods", "nvidia.com/gpu")
@@ -29,7 +28,7 @@ def up(install: Annotated[bool, typer.Option(help="Install and build what is mis
     require_bare_machine("cluster up")
     with ConsoleProgress() as progress:
         tools = prepare_tools(progress, install)
-        images.ensure(addon_images(), progress)
+        prepare_images(addon_images(), progress, install)
         cluster = Cluster(cluster_name())
         cluster.up(tools, progress)
     out.print(f"export KUBECONFIG={cluster.kubeconfig}", markup=False)
@@ -49,7 +48,13 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
     found = Cluster(cluster_name()).status()
     if as_json:
         out.print_json(json.dumps(asdict(found), default=str))
-        return
+    else:
+        _draw(found)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def _draw(found: ClusterStatus) -> None:
     out.print(f"cluster {found.name}: {found.state}  {found.api or ''}", markup=False)
     for problem in found.problems:
         out.print(f"  {problem}", style="red", markup=False)
@@ -61,8 +66,6 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
     for part in found.components:
         parts.add_row(part.name, str(part.pid or "does not run"), f"{part.memory / 1e6:,.0f} MB")
     out.print(nodes, parts)
-    if found.problems:
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,6 +5,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress as Bars
 from rich.progress import ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.text import Text
@@ -81,9 +82,9 @@ class ConsoleProgress:
     def begin(self, step: str, expected_seconds: float | None = None) -> None:
         bar = self._bars.add_task(step, total=expected_seconds) if self._bars else None
         self._started[step] = (time.monotonic(), expected_seconds, bar)
-        if not self._bars and expected_seconds and expected_seconds >= 5:
-            left = f", about {duration(self.left)} left in all" if self.left else ""
-            self.say(f"  … {step} (about {duration(expected_seconds)}{left})")
+        if not self._bars:
+            about = f" (about {duration(expected_seconds)}{self._left()})" if expected_seconds else ""
+            self.say(f"  … {step}{about}")
 
     def end(self, step: str, note: str = "") -> None:
         started, expected, bar = self._started.pop(step)
@@ -93,12 +94,16 @@ class ConsoleProgress:
             self._bars.remove_task(bar)
         if self.left and expected:
             self.left = max(self.left - expected, 1.0)
-        text = f"[green]✓[/green] {step}  [dim]{duration(took)}{'  ' + note if note else ''}[/dim]"
-        if self._bars and self.left:
-            text += f"  [cyan]{duration(self.left)} left in all[/cyan]"
+        detail = f"{duration(took)}  {escape(note)}".rstrip()
+        text = f"[green]✓[/green] {escape(step)}  [dim]{detail}[/dim]"
+        if self._bars:
+            text += f"[cyan]{self._left()}[/cyan]"
         self.console.print(text)
 
     def say(self, line: str) -> None:
-        self.console.print(line)
+        self.console.print(line, markup=False)
         if not self.console.is_terminal:
             sys.stdout.flush()
+
+    def _left(self) -> str:
+        return f", about {duration(self.left)} left in all" if self.left else ""

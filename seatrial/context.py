@@ -28,10 +28,11 @@ def cluster_name() -> str:
     return name
 
 
-def reports() -> Path:
-    """Where `up` and `prove` write: `reports`, or a folder in it for a cluster of another name."""
+def reports(stack: str) -> Path:
+    """Where `up` and `prove` write: `reports`, or a folder in it for another stack or cluster."""
     folder = CHECKOUT / "reports"
-    return folder if cluster_name() == LOCAL_STACK else folder / cluster_name()
+    name = cluster_name() if stack == LOCAL_STACK else stack
+    return folder if name == LOCAL_STACK else folder / name
 
 
 def require_bare_machine(command: str) -> None:

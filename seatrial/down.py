@@ -18,6 +18,9 @@ def down(
 ) -> None:
     """Stop the local platform and remove it with its volumes and its stack's state. The cache stays."""
     require_bare_machine("down")
+    if debian.missing(["iproute2"]):
+        out.print("there are no network namespaces on this machine without iproute2: nothing can be left")
+        return
     cluster = Cluster(cluster_name())
     if not yes:
         typer.confirm(
@@ -33,7 +36,7 @@ def down(
         raise typer.Exit(1)
     out.print(
         f"nothing of cluster {cluster_name()!r} is left. What stays: the cache {cache_dir()} "
-        "and installed packages:"
+        "and the packages that it uses:"
     )
     out.print("  " + " ".join(debian.needed()), markup=False)
 

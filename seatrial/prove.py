@@ -21,7 +21,7 @@ def prove(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run the proofs; exit 0 only if each chosen one passed; an empty or unexplained skip fails."""
-    run_proofs(stack, reports(), only.split(",") if only else None, seconds(deadline), as_json)
+    run_proofs(stack, reports(stack), only.split(",") if only else None, seconds(deadline), as_json)
 
 
 def run_proofs(
@@ -36,7 +36,11 @@ def run_proofs(
     from proofs import report, run
 
     with connect(stack) as platform, ConsoleProgress(err if as_json else out) as progress:
-        results = run.prove(platform, only=only, deadline=deadline, progress=progress)
+        try:
+            chosen = run.choose(run.discover(), only)
+        except ValueError as unknown:
+            raise typer.BadParameter(str(unknown), param_hint="--only") from None
+        results = run.prove(platform, deadline=deadline, progress=progress, proofs=chosen)
     files = report.write(results, folder, stack=stack, timeline=timeline)
     if as_json:
         out.print_json(json.dumps(run.brief(results)))

@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from infra import releases
-from local import engine, images, manifests
+from local import engine
 from local.cluster import Cluster, down_all, find_leftovers
-from local.progress import step
-from local.toolchain import gocache
+from local.cluster.preflight import Needs
 from seatrial import first_work, provision, setup
 from seatrial.connection import connect
 from seatrial.console import ConsoleProgress, duration, out
@@ -21,6 +19,9 @@ from seatrial.wanted import addon_images, platform_images
 
 PARTS = ("core",)
 """What can be asked for by name; later parts join here."""
+
+NEEDS = Needs(memory=7 * 2**30, disk=12 * 2**30)
+"""What the platform takes besides the cache: pods with a training, their images on the nodes, volumes."""
 
 
 def up(
@@ -41,7 +42,7 @@ def up(
     changed = bring_up(install)
     out.print(f"the platform is up after {duration(time.monotonic() - began)}")
     if prove and (changed or not proven()):
-        run_proofs(LOCAL_STACK, reports(), timeline=timeline())
+        run_proofs(LOCAL_STACK, reports(LOCAL_STACK), timeline=timeline())
     elif not changed:
         out.print("nothing was changed; `make prove` runs the proofs again")
     out.print("look around:  seatrial status   ·   seatrial open mlflow|trino|prometheus   ·   make down")
@@ -54,17 +55,17 @@ def bring_up(install: bool) -> bool:
     """
     planned = setup.planned_seconds() + provision.EXPECTED_SECONDS + first_work.EXPECTED_SECONDS
     with ConsoleProgress(planned_seconds=planned) as progress:
+        setup.require_disk()
         tools = setup.prepare_tools(progress, install)
-        images.ensure(addon_images(), progress)
+        setup.prepare_images(addon_images(), progress, install)
         down_all(find_leftovers(), progress)
-        cluster = Cluster(cluster_name())
+        cluster = Cluster(cluster_name(), NEEDS)
         cluster.up(tools, progress)
-        images.ensure(platform_images(), progress)
-        manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], progress)
+        setup.prepare_images(platform_images(), progress, install)
+        setup.prepare_manifests(progress)
         variables = engine.environment(cluster_name(), CHECKOUT, tools)
         changes = provision.up(LOCAL_STACK, variables, progress, timeline())
-        with step(progress, "remove the build caches"):
-            gocache.drop()
+        setup.drop_build_caches(progress)
         with connect(LOCAL_STACK) as platform:
             ran = first_work.do(platform, LOCAL_STACK, progress)
     return bool(ran) or any(operation != "same" for operation in changes)
@@ -72,7 +73,7 @@ def bring_up(install: bool) -> bool:
 
 def timeline() -> Path:
     """When each resource of the last `pulumi up` began and how long it took."""
-    return reports() / "provisioning.json"
+    return reports(LOCAL_STACK) / "provisioning.json"
 
 
 def proven() -> bool:
@@ -80,7 +81,7 @@ def proven() -> bool:
     from proofs import run
 
     try:
-        report = json.loads((reports() / "proofs.json").read_text())
+        report = json.loads((reports(LOCAL_STACK) / "proofs.json").read_text())
     except (FileNotFoundError, ValueError):
         return False
     return bool(report) and all(entry["result"] == run.PASSED for entry in report)
