@@ -2,7 +2,6 @@
 
 import sys
 
-import click
 import typer
 
 from client.errors import ClientError
@@ -12,13 +11,14 @@ from seatrial import cluster, deploy, down, env, images, open_, prove, setup, st
 from seatrial.console import err
 from seatrial.provision import ProvisionError
 
+INTERRUPTED = 130
 EXIT_CODES = {
     0: "done",
     1: "a proof failed, or a component is not healthy",
     2: "the call was wrong",
     3: "this machine lacks something; the message says what to do",
     4: "the platform could not be provisioned or reached",
-    130: "interrupted; the next run carries on",
+    INTERRUPTED: "interrupted; the next run carries on",
 }
 
 app = typer.Typer(
@@ -50,23 +50,17 @@ app.add_typer(images.app, name="images")
 def main() -> None:
     """Run the command line; exits with one of `EXIT_CODES`."""
     try:
-        code = typer.main.get_command(app).main(prog_name="seatrial", standalone_mode=False)
-    except click.exceptions.Abort:
-        err.print("[yellow]interrupted[/yellow]: nothing is lost; the same command carries on")
-        sys.exit(130)
-    except KeyboardInterrupt:
-        err.print("[yellow]interrupted[/yellow]: nothing is lost; the same command carries on")
-        sys.exit(130)
-    except click.ClickException as refused:
-        refused.show()
-        sys.exit(2)
+        app(prog_name="seatrial")
     except LocalError as wrong:
         _show(wrong)
         sys.exit(3)
     except (ClientError, ProvisionError, SettingsError) as wrong:
         _show(wrong)
         sys.exit(4)
-    sys.exit(code if isinstance(code, int) else 0)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            err.print("[yellow]interrupted[/yellow]: nothing is lost; the same command carries on")
+        raise
 
 
 def _show(error: Exception) -> None:

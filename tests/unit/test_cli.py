@@ -1,0 +1,89 @@
+"""What the command line says and how it ends when the call or the machine is wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SEATRIAL = str(Path(sys.executable).with_name("seatrial"))
+
+
+def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SEATRIAL, *words], env=os.environ | environment, text=True, capture_output=True)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """No cluster and no cache."""
+    return {"XDG_STATE_HOME": str(tmp_path / "state"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["up", "--parts", "nonsense"], "parts are: core"),
+        (["deploy", "nothing"], "ingest_flights"),
+        (["open", "nothing"], "mlflow"),
+        (["prove", "local", "--deadline", "soon"], "90s,"),
+        (["sail"], "No such command"),
+    ],
+)
+def test_a_wrong_call_is_refused_with_what_would_be_right(words: list[str], told: str) -> None:
+    done = call(*words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_platform_that_is_not_there_is_said_with_what_to_do(bare: dict[str, str]) -> None:
+    done = call("status", SEATRIAL_CLUSTER="t-nowhere", **bare)
+    assert done.returncode == 3
+    assert "t-nowhere" in done.stderr
+    assert "seatrial up" in done.stderr
+
+
+def test_an_unknown_stack_is_answered_with_those_that_there_are() -> None:
+    done = call("prove", "nowhere")
+    assert done.returncode == 4
+    assert "staging" in done.stderr
+
+
+def test_a_cluster_name_that_cannot_be_one_is_refused() -> None:
+    done = call("cluster", "status", SEATRIAL_CLUSTER="Not A Name")
+    assert done.returncode == 3
+    assert "Not A Name" in done.stderr
+
+
+def test_setup_check_counts_the_cost_and_changes_nothing(bare: dict[str, str], tmp_path: Path) -> None:
+    done = call("setup", "--check", **bare)
+    assert done.returncode == 0
+    assert "image postgresql" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the commands that need root say so before anything else")
+def test_nothing_is_built_where_it_is_not_wanted(bare: dict[str, str]) -> None:
+    done = call("cluster", "up", "--no-install", PATH="/usr/sbin:/usr/bin:/sbin:/bin", **bare)
+    assert done.returncode == 3
+    assert "what to do" in done.stderr
+
+
+def test_an_interrupted_command_ends_with_130() -> None:
+    script = (
+        "import signal, sys, threading; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from seatrial import cli\n"
+        "@cli.app.command()\n"
+        "def wait() -> None:\n"
+        "    print('waiting', flush=True); threading.Event().wait()\n"
+        "sys.argv = ['seatrial', 'wait']; cli.main()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], text=True, stdout=-1, stderr=-1)
+    assert process.stdout
+    assert process.stdout.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "carries on" in said
