@@ -162,7 +162,9 @@ class Platform:
             aws_access_key_id=self.access["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=secret_key or self.access["AWS_SECRET_ACCESS_KEY"],
             region_name=self.access.get("AWS_REGION", "us-east-1"),
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}, read_timeout=60),
+            config=Config(
+                s3={"addressing_style": "path"}, retries={"max_attempts": 2}, read_timeout=60, proxies={}
+            ),
         )
 
     def mlflow(self, **environment: str) -> Any:
@@ -180,6 +182,7 @@ class Platform:
             MLFLOW_HTTP_REQUEST_TIMEOUT="30",
             MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
             GIT_PYTHON_REFRESH="quiet",
+            **_no_proxy_here(),
             **environment,
         )
         import mlflow
@@ -209,6 +212,13 @@ class Platform:
         answer = httpx.get(f"{url}/api/v1/{path}", params=parameters, timeout=30, trust_env=False)
         answer.raise_for_status()
         return answer.json()["data"]
+
+
+def _no_proxy_here() -> dict[str, str]:
+    """Port-forwards are not reached through the proxy that this process may have to use for the rest."""
+    named = (os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "").split(",")
+    joined = ",".join(dict.fromkeys([*filter(None, named), "127.0.0.1"]))
+    return {"NO_PROXY": joined, "no_proxy": joined}
 
 
 def host_of(address: str) -> str:

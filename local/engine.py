@@ -24,6 +24,9 @@ PROJECT = "seatrial"
 LOCAL_PASSPHRASE = "local"
 """Fits the salt in stacks/Pulumi.local.yaml. No secret: what protects the state is its 0700 folder."""
 
+_DIRECT = ("127.0.0.1", "localhost", "10.201.0.0/16")
+"""This machine and the clusters on it (`local.cluster.layout`): no proxy leads there."""
+
 _LAUNCHER = """\
 #!/bin/sh
 : "${{SEATRIAL_PYTHON:?is not set: run pulumi in the shell that 'seatrial env' prepares}}"
@@ -56,7 +59,15 @@ def environment(cluster_name: str, checkout: Path, tools: Mapping[str, Path]) ->
         "SEATRIAL_CHECKOUT": str(checkout),
         "SEATRIAL_PYTHON": str(checkout / ".venv" / "bin" / "python"),
         "SEATRIAL_CHARTS": str(cache_dir() / "charts"),
+        **without_proxy(os.environ),
     }
+
+
+def without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
+    """`NO_PROXY` and `no_proxy` with what they name in `environ` and the addresses of local clusters."""
+    named = [entry.strip() for name in ("NO_PROXY", "no_proxy") for entry in environ.get(name, "").split(",")]
+    joined = ",".join(dict.fromkeys(entry for entry in (*named, *_DIRECT) if entry))
+    return {"NO_PROXY": joined, "no_proxy": joined}
 
 
 def init_stack(stack: str, checkout: Path, variables: Mapping[str, str]) -> None:
@@ -98,7 +109,7 @@ def _pulumi(*arguments: str, checkout: Path, variables: Mapping[str, str], given
 
 
 def _restore_torn(checkpoint: Path) -> None:
-    """A pulumi that is killed at the wrong moment leaves an empty checkpoint, and the one before as `.bak`."""
+    """A pulumi killed at the wrong moment leaves an empty checkpoint, and the one before as `.bak`."""
     backup = checkpoint.with_name(f"{checkpoint.name}.bak")
     if checkpoint.exists() and not _is_json(checkpoint) and _is_json(backup):
         unfinished = checkpoint.with_name(f".{checkpoint.name}")

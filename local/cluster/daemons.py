@@ -15,6 +15,7 @@ from local.cluster.layout import Layout
 from local.errors import LocalError
 
 _LOG_LIMIT = 64 * 2**20
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def _script(layout: Layout, daemon: Daemon, pid_file: Path, log: Path) -> str:
     enter = ["nsenter", f"--net=/run/netns/{daemon.netns}"]
     if daemon.mounts is not None:
         enter.append(f"--mount={daemon.mounts}")
-    enter += ["env", *(f"{k}={v}" for k, v in daemon.env.items()), *daemon.argv]
+    enter += _command(daemon)
     return f"""
     exec </dev/null >>{shlex.quote(str(log))} 2>&1
     {joins}
@@ -145,6 +146,12 @@ def _script(layout: Layout, daemon: Daemon, pid_file: Path, log: Path) -> str:
     umask 022
     exec {shlex.join(enter)}
     """
+
+
+def _command(daemon: Daemon) -> list[str]:
+    """Starts it without the caller's variables, of which many would change it: proxies, ETCD_*, OTEL_*."""
+    env = {"PATH": _PATH, "HOME": str(Path.home()), **daemon.env}
+    return ["env", "-i", *(f"{name}={value}" for name, value in env.items()), *daemon.argv]
 
 
 def _recorded(layout: Layout, name: str) -> tuple[int, int, str] | None:

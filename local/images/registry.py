@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+
+import httpx
 
 from local import toolchain
 from local.errors import LocalError
@@ -149,10 +149,11 @@ def _await(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            with urlopen(f"http://{address}/v2/", timeout=2):
+            if httpx.get(f"http://{address}/v2/", timeout=2, trust_env=False).is_success:
                 return
-        except (URLError, OSError):
-            time.sleep(0.02)
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
     said = (places.logs() / "registry.log").read_text(errors="replace").strip().splitlines()[-5:]
     raise LocalError(
         f"the registry on {address} did not start: {' / '.join(said) or 'it says nothing'}",
