@@ -2,9 +2,11 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,6 +26,9 @@ MAY_IMPORT = {
     "seatrial": set(PACKAGES),
 }
 """What each package may import of ours, besides itself."""
+
+CODE_HOSTS = {"github.com", "raw.githubusercontent.com", "gitlab.com", "codeberg.org", "bitbucket.org"}
+"""A machine may install packages from there too; their names are everywhere."""
 
 LINES_A_FUNCTION = 80
 LINES_A_STACK_FILE = 60
@@ -129,7 +134,7 @@ def registry_hosts() -> set[str]:
     """The registries that this machine's package clients use, asked of the clients: none is written here."""
     from pip._internal.models.index import PyPI
 
-    hosts = {PyPI.netloc, PyPI.file_storage_domain}
+    hosts = {PyPI.netloc, PyPI.file_storage_domain, *hosts_in(pip_settings())}
     if shutil.which("go"):
         proxies = subprocess.run(
             ["go", "env", "GOPROXY", "GOSUMDB"], capture_output=True, text=True, check=True
@@ -139,8 +144,24 @@ def registry_hosts() -> set[str]:
         }
     for source in [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]:
         if source.is_file():
-            hosts |= {urlsplit(url).netloc for url in re.findall(r"https?://\S+", source.read_text())}
-    return {host for host in hosts if "." in host}
+            hosts |= hosts_in(source.read_text())
+    return {host for host in hosts if "." in host} - CODE_HOSTS
+
+
+def pip_settings() -> str:
+    """The lines of pip's settings (files and environment) that name an index."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    )
+    named = {
+        key: value for key, value in os.environ.items() if key in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL")
+    }
+    lines = [line for line in listed.stdout.splitlines() if "index-url" in line.partition("=")[0]]
+    return "\n".join([*lines, *named.values()])
+
+
+def hosts_in(text: str) -> set[str]:
+    return {urlsplit(url).hostname or "" for url in re.findall(r"https?://[^\s'\"\\]+", text)}
 
 
 def test_files_name_no_path_of_a_machine() -> None:
