@@ -6,7 +6,6 @@ All of it is handed over by environment variables: plain `pulumi` commands work 
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -181,16 +180,18 @@ def _write_launcher(file: Path, module: str) -> None:
 
 
 def _break_stale_locks(folder: Path) -> None:
-    """A pulumi that was killed leaves its lock, which names the machine and the process."""
+    """A pulumi that was killed leaves its lock, which names the process.
+
+    The machine's name in it says nothing: the folder never leaves the machine, whose name may change.
+    """
     for lock in folder.glob("*.json"):
         try:
             owner = json.loads(lock.read_text())
         except (ValueError, FileNotFoundError):
             owner = {}  # Half written by what was killed, or just released.
-        if owner and (owner["hostname"] != socket.gethostname() or _is_pulumi(owner["pid"])):
+        if owner and _is_pulumi(owner["pid"]):
             raise LocalError(
-                f"another pulumi works on this stack: process {owner['pid']} on {owner['hostname']}, "
-                f"since {owner['timestamp']}",
+                f"another pulumi works on this stack: process {owner['pid']}, since {owner['timestamp']}",
                 f"wait for it; if it is surely gone, delete {lock}",
             )
         lock.unlink(missing_ok=True)

@@ -58,8 +58,10 @@ def test_a_daemon_gets_no_variable_of_the_caller(monkeypatch: pytest.MonkeyPatch
 
 def test_the_registry_on_loopback_is_asked_directly(address: str) -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as process:
-        registry._await(address, process)
-        process.kill()
+        try:
+            registry._await(address, process)
+        finally:
+            process.kill()
 
 
 def test_local_addresses_join_those_that_the_user_excepts() -> None:
