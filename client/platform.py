@@ -56,15 +56,21 @@ class Platform:
         self.close()
 
     def close(self) -> None:
-        """End all port-forwards."""
+        """End all port-forwards, and remove the file with Trino's authority."""
         for forward in self._forwards.values():
             forward.close()
         self._forwards.clear()
+        self._drop_authorities()
 
     def forget(self) -> None:
         """Read the access data anew when it is next needed."""
         self._access = None
-        self._authorities = None
+        self._drop_authorities()
+
+    def _drop_authorities(self) -> None:
+        if self._authorities is not None:
+            Path(self._authorities).unlink(missing_ok=True)
+            self._authorities = None
 
     # --- access --------------------------------------------------------------------------------------------
 

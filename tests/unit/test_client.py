@@ -1,5 +1,6 @@
 """How the client reads a platform and judges a Job."""
 
+from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from client import jobs
 from client.errors import ClientError
 from client.objects import Kind, find_kind
-from client.platform import host_of, service_of
+from client.platform import Platform, host_of, service_of
 
 
 def pod(name: str, *, waiting: Any = None, terminated: Any = None, index: str | None = None) -> Any:
@@ -30,6 +31,19 @@ def test_a_service_is_found_by_its_name_in_the_cluster() -> None:
 def test_a_name_that_is_no_service_is_refused() -> None:
     with pytest.raises(ClientError, match=r"'db.example.com' is not the name of a Service"):
         service_of("db.example.com")
+
+
+def test_the_file_with_the_authority_goes_with_the_access_data_and_with_the_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Platform(None, "test") as platform:
+        for leave in (platform.forget, platform.close):
+            platform._access = {"TRINO_CA": "an authority"}
+            assert Path(platform.authorities() or "").read_text() == "an authority"
+            assert platform.authorities() == platform.authorities()
+            leave()
+            assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_job_is_known_by_its_condition() -> None:
