@@ -150,7 +150,7 @@ def prove(
     """Run the chosen proofs one after another; what `deadline` (seconds) cuts off is listed as not run."""
     progress = progress or Silent()
     chosen = choose(discover() if proofs is None else proofs, only)
-    until = time.monotonic() + deadline if deadline else None
+    until = time.monotonic() + deadline if deadline is not None else None
     results: dict[str, Result] = {}
     for entry in chosen:
         cause = obstacle(entry, results, until)

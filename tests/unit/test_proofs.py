@@ -81,6 +81,17 @@ def test_a_proof_that_hangs_is_ended_by_the_deadline_and_the_rest_is_not_run() -
     assert not run.ok([later])
 
 
+def test_with_no_time_left_nothing_is_begun() -> None:
+    begun: list[str] = []
+    proofs = [made(lambda *_: begun.append("it"), "a.first"), made(lambda *_: begun.append("it"), "a.second")]
+    for deadline in (0, -1):
+        found = prove(None, proofs=proofs, deadline=deadline)  # type: ignore[arg-type]
+        assert [(entry.result, entry.cause) for entry in found] == [
+            ("not run", "the deadline cut it off")
+        ] * 2
+    assert begun == []
+
+
 def test_what_needs_a_proof_that_failed_is_not_run() -> None:
     def fails(_: Any, check: Check) -> None:
         check(False, "it holds")
