@@ -40,14 +40,11 @@ exec "$SEATRIAL_PYTHON" -P -m {module} "$@"
 def environment(cluster_name: str, checkout: Path, tools: Mapping[str, Path]) -> dict[str, str]:
     """Variables for `pulumi` and `kubectl`; puts the stand-ins where Pulumi looks for its plugins."""
     home = cache_dir() / "pulumi"
-    _language_host(tools["pulumi"])
     _provider(home / "plugins" / PROVIDER)
-    ambient = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    folders = [str(folder) for folder in dict.fromkeys(tool.parent for tool in tools.values())]
-    folders = [folder for folder in folders if folder not in ambient]
     return {
-        "PATH": os.pathsep.join([*folders, *ambient]),
+        "PATH": _path(tools, _with_language_host(tools["pulumi"], home / "bin")),
         "KUBECONFIG": str(_state(cluster_name) / "kubeconfig"),
+        "KUBECACHEDIR": str(_state(cluster_name) / "kubectl"),
         "PULUMI_HOME": str(home),
         "PULUMI_BACKEND_URL": f"file://{_state(cluster_name) / 'pulumi'}",
         "PULUMI_CONFIG_PASSPHRASE": LOCAL_PASSPHRASE,
@@ -137,12 +134,46 @@ def _state(cluster_name: str) -> Path:
     return state_dir() / "clusters" / cluster_name
 
 
-def _language_host(pulumi: Path) -> None:
-    """Beside the binary, where Pulumi expects it; about one on PATH it would warn."""
-    launcher = pulumi.resolve().with_name("pulumi-language-python")
-    if shutil.which("pulumi-language-python") or _is_vendors(launcher):
+def _path(tools: Mapping[str, Path], pulumi: Path) -> str:
+    """PATH with the tools; a pulumi that is not the one found before comes ahead of everything."""
+    ambient = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    first = [] if pulumi == tools["pulumi"] else [str(pulumi.parent)]
+    folders = [str(folder) for folder in dict.fromkeys(tool.parent for tool in tools.values())]
+    more = [folder for folder in folders if folder not in ambient]
+    return os.pathsep.join(dict.fromkeys([*first, *more, *ambient]))
+
+
+def _with_language_host(pulumi: Path, folder: Path) -> Path:
+    """A pulumi with a language host beside it, where it expects one; about one on PATH it would warn.
+
+    Nothing is written beside a pulumi that is not ours: it is copied into `folder`. A symbolic link would
+    not do, because pulumi looks beside the file that the link leads to.
+    """
+    name, real = "pulumi-language-python", pulumi.resolve()
+    found = shutil.which(name)
+    if _is_vendors(real.with_name(name)) or (found and not _is_ours(Path(found))):
+        return pulumi
+    if not _is_ours(real):
+        pulumi = folder / "pulumi"
+        _copy(real, pulumi)
+        real = pulumi
+    _write_launcher(real.with_name(name), "local.language_host")
+    return pulumi
+
+
+def _is_ours(file: Path) -> bool:
+    return file.resolve().is_relative_to(cache_dir().resolve())
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy, made again when the source is another one by now."""
+    there, wanted = target.stat() if target.is_file() else None, source.stat()
+    if there and (there.st_size, there.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns):
         return
-    _write_launcher(launcher, "local.language_host")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.copy2(source, unfinished)
+    unfinished.replace(target)
 
 
 def _provider(folder: Path) -> None:

@@ -33,8 +33,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def pulumi(home: Path) -> Path:
     """A stand-in for the binary that notes what it was asked for."""
-    binary = home / "tools" / "pulumi"
-    binary.parent.mkdir()
+    return stand_in(home, "cache/seatrial/tools/pulumi")
+
+
+def stand_in(home: Path, folder: str) -> Path:
+    binary = home / folder / "pulumi"
+    binary.parent.mkdir(parents=True)
     binary.write_text(f'#!/bin/sh\necho "$@" >> {home}/asked\ncat >> {home}/given\necho exported\n')
     binary.chmod(0o755)
     return binary
@@ -73,7 +77,7 @@ def asked(home: Path) -> list[str]:
 def test_the_tools_come_before_everything_else_and_nothing_twice(
     home: Path, variables: dict[str, str]
 ) -> None:
-    assert variables["PATH"] == f"{home}/tools:/usr/bin:/bin"
+    assert variables["PATH"] == f"{home}/cache/seatrial/tools/pulumi:/usr/bin:/bin"
 
 
 def test_a_second_time_changes_no_file(home: Path, pulumi: Path, variables: dict[str, str]) -> None:
@@ -85,14 +89,17 @@ def test_a_second_time_changes_no_file(home: Path, pulumi: Path, variables: dict
 def test_nothing_is_written_where_clusters_live_or_in_the_users_pulumi(
     home: Path, variables: dict[str, str]
 ) -> None:
-    assert {folder.name for folder in home.iterdir()} == {"tools", "cache"}
+    assert {folder.name for folder in home.iterdir()} == {"cache"}
 
 
 def test_the_launchers_start_the_stand_ins_of_the_given_checkout(
-    home: Path, variables: dict[str, str]
+    home: Path, pulumi: Path, variables: dict[str, str]
 ) -> None:
     plugin = home / "cache/seatrial/pulumi/plugins" / engine.PROVIDER / "pulumi-resource-kubernetes"
-    for launcher, module in ((home / "tools/pulumi-language-python", "language_host"), (plugin, "provider")):
+    for launcher, module in (
+        (pulumi.with_name("pulumi-language-python"), "language_host"),
+        (plugin, "provider"),
+    ):
         assert launcher.stat().st_mode & stat.S_IXUSR
         said = subprocess.run(
             [launcher, "given"],
@@ -107,7 +114,7 @@ def test_the_launchers_start_the_stand_ins_of_the_given_checkout(
 
 
 def test_the_vendors_plugins_are_used_where_they_are_installed(home: Path, pulumi: Path) -> None:
-    language = home / "tools" / "pulumi-language-python"
+    language = pulumi.with_name("pulumi-language-python")
     provider = home / "vendor/plugins" / engine.PROVIDER / "pulumi-resource-kubernetes"
     for binary in (language, provider):
         binary.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +127,38 @@ def test_the_vendors_plugins_are_used_where_they_are_installed(home: Path, pulum
     engine.environment("t-engine", CHECKOUT, {"pulumi": pulumi})
     assert found.read_text().startswith("#!/bin/sh")
     assert not provider.exists()
+
+
+def test_nothing_is_written_beside_a_pulumi_of_the_machine(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = stand_in(home, "usr/bin")
+    monkeypatch.setenv("PATH", f"{theirs.parent}:/usr/bin:/bin")
+    variables = engine.environment("t-engine", CHECKOUT, {"pulumi": theirs})
+    copy = home / "cache/seatrial/pulumi/bin/pulumi"
+    assert list(theirs.parent.iterdir()) == [theirs]
+    assert variables["PATH"] == f"{copy.parent}:{theirs.parent}:/usr/bin:/bin"
+    assert not copy.is_symlink()
+    assert copy.read_text() == theirs.read_text()
+    assert copy.stat().st_mode & stat.S_IXUSR
+    assert copy.with_name("pulumi-language-python").read_text().startswith("#!/bin/sh")
+    monkeypatch.setenv("PATH", variables["PATH"])
+    assert engine.environment("t-engine", CHECKOUT, {"pulumi": theirs})["PATH"] == variables["PATH"]
+    theirs.write_text("#!/bin/sh\necho a newer one\n")
+    engine.environment("t-engine", CHECKOUT, {"pulumi": theirs})
+    assert "newer" in copy.read_text()
+
+
+def test_a_pulumi_of_the_machine_with_its_language_host_is_used_as_it_is(home: Path) -> None:
+    theirs = stand_in(home, "usr/bin")
+    theirs.with_name("pulumi-language-python").write_bytes(b"\x7fELF")
+    variables = engine.environment("t-engine", CHECKOUT, {"pulumi": theirs})
+    assert variables["PATH"] == f"{theirs.parent}:/usr/bin:/bin"
+    assert not (home / "cache/seatrial/pulumi/bin").exists()
+
+
+def test_kubectl_keeps_its_notes_with_the_cluster(home: Path, variables: dict[str, str]) -> None:
+    assert variables["KUBECACHEDIR"] == f"{home}/state/seatrial/clusters/t-engine/kubectl"
 
 
 def test_a_stack_is_made_once(home: Path, variables: dict[str, str]) -> None:
