@@ -1,4 +1,4 @@
-"""One worker at a time: file locks that vanish with their holder and leave no file behind when asked to."""
+"""One process at a time: file locks that vanish with their holder and leave no file behind when asked to."""
 
 import fcntl
 import os
