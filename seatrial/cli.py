@@ -1,11 +1,13 @@
 """The command `seatrial`: assembles the commands and turns errors into messages and exit codes."""
 
+import os
 import sys
 
 import typer
 
 from client.errors import ClientError
 from infra.errors import SettingsError
+from local import engine
 from local.errors import LocalError
 from seatrial import cluster, deploy, down, env, images, open_, prove, setup, status, up
 from seatrial.console import err
@@ -49,6 +51,7 @@ app.add_typer(images.app, name="images")
 
 def main() -> None:
     """Run the command line; exits with one of `EXIT_CODES`."""
+    os.environ.update(engine.without_proxy(os.environ))
     try:
         app(prog_name="seatrial")
     except LocalError as wrong:
