@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 
-from tests.platform.conftest import ROOT, Platform
+from tests.commandline import ROOT, Platform
 
 
 def test_the_first_up_creates_the_platform(platform: Platform) -> None:
