@@ -1,6 +1,7 @@
 """Break a running platform on purpose: the right proof or command goes red and names the cause."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from client import Platform as Client
+from client.errors import ClientError
 from local.cluster import Cluster
 from proofs import faults
 from seatrial.connection import workloads_run_in
-from tests.platform.conftest import Platform
+from tests.commandline import Platform
 
 pytestmark = pytest.mark.faults
 
@@ -45,25 +47,35 @@ def test_a_containerd_killed_during_training_is_named_and_repaired(
         assert f"{name} does not run" in told.stdout
         platform.ok("cluster", "up")
 
-    faults.during_training(client, workloads_run_in("local", None), kill)
+    outcome = faults.during_training(client, workloads_run_in("local", None), kill)
     assert killed
+    if isinstance(outcome, ClientError):
+        assert re.search(r"\bpod train-delay-[01]-\w+", str(outcome)), outcome
+    else:
+        hashes = [said["own_weights_sha256"] for said in outcome.values()]
+        assert len(hashes) == 2
+        assert len(set(hashes)) == 1
     assert platform.json("cluster", "status")["problems"] == []
     platform.ok("deploy", "train_delay")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "seatrial-test", tmp_path], check=True)
-    yield tmp_path
-    subprocess.run(["umount", tmp_path], check=True)
+FILL = """
+mount -t tmpfs -o size=64m seatrial-test "$XDG_CACHE_HOME"
+"$@"
+status=$?
+find "$XDG_CACHE_HOME" -type f -size +1M
+exit $status
+"""
+"""Runs a command on a small disk, in a mount namespace of its own so that a killed test leaves no mount."""
 
 
-def test_a_full_cache_disk_is_named_before_anything_is_built(small_disk: Path, platform: Platform) -> None:
+def test_a_full_cache_disk_is_named_before_anything_is_built(platform: Platform, tmp_path: Path) -> None:
+    alone = ["unshare", "--mount", "--propagation", "private"]
     done = subprocess.run(
-        [*platform.command, "setup"], env=platform.environment | {"XDG_CACHE_HOME": str(small_disk)},
-        text=True, capture_output=True,
+        [*alone, "sh", "-c", FILL, "sh", *platform.command, "setup"],
+        env=platform.environment | {"XDG_CACHE_HOME": str(tmp_path)}, text=True, capture_output=True,
     )  # fmt: skip
-    assert done.returncode == 3
-    assert str(small_disk) in done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert str(tmp_path) in done.stderr
     assert "what to do" in done.stderr
-    assert [path for path in small_disk.rglob("*") if path.is_file() and path.stat().st_size > 1 << 20] == []
+    assert str(tmp_path) not in done.stdout, "something was built"
