@@ -5,7 +5,6 @@ is known to those who made the cluster: it comes in as a hook (`during_training`
 """
 
 import base64
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import probe
+from proofs import damage
+from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
-from workloads.ingest_flights import config as ingest
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,12 @@ def scaled_to_zero(platform: Platform, variable: str) -> Iterator[None]:
     try:
         for name, _ in owners:
             apps.patch_namespaced_deployment(name, namespace, {"spec": {"replicas": 0}})
-        _until(lambda: _ready(apps, namespace, owners, lambda ready, _: ready == 0), f"{service} to stop")
+        until(lambda: _ready(apps, namespace, owners, lambda ready, _: ready == 0), f"{service} to stop")
         yield
     finally:
         for name, replicas in owners:
             apps.patch_namespaced_deployment(name, namespace, {"spec": {"replicas": replicas}})
-        _until(
+        until(
             lambda: _ready(apps, namespace, owners, lambda ready, wanted: ready == wanted),
             f"{service} to start",
         )
@@ -124,53 +123,88 @@ def _ready(
     return all(fits(ready, wanted) for ready, wanted in found)
 
 
-def _until(holds: Callable[[], bool], what: str, patience: float = 180) -> None:
-    deadline = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience:.0f} s for {what}")
-        time.sleep(0.5)
+_S3_REFUSES = ("SignatureDoesNotMatch", "403", "Forbidden", "AccessDenied")
+_TRINO_REFUSES = ("401", "Unauthorized", "Access Denied")
 
 
-@contextmanager
-def lost_rows(platform: Platform) -> Iterator[None]:
-    """Delete a day of flights, and roll the table back."""
-    table = f"iceberg.{ingest.SCHEMA}.flights"
-    before = probe.ingest_record(platform)["tables"]["flights"]["snapshot_id"]
-    platform.sql(f"DELETE FROM {table} WHERE month = 3 AND day = 14")
-    try:
-        yield
-    finally:
-        platform.sql(f"ALTER TABLE {table} EXECUTE rollback_to_snapshot(snapshot_id => {before})")
+def _wrong(variable: str) -> Callable[[Platform], AbstractContextManager[None]]:
+    """A password that is not the one of the account."""
+    return lambda platform: changed_access(platform, variable, "not-the-password")
 
 
-@contextmanager
-def falsified_metric(platform: Platform) -> Iterator[None]:
-    """Log another count of hits to the registered run, and then the right one again."""
-    found = training.Trained(platform)
-    name, right = "test_true_positive", found.evaluation["confusion"]["true_positive"]
-    found.mlflow.log_metric(found.version.run_id, name, right + 1)
-    try:
-        yield
-    finally:
-        found.mlflow.log_metric(found.version.run_id, name, right)
+def _of_the_platform() -> tuple[Fault, ...]:
+    return (
+        Fault(
+            "stray-pod",
+            damage.pod_that_fits_nowhere,
+            ("platform.everything_is_running",),
+            (f"pod {damage.NAME} runs (phase=Pending)",),
+        ),
+        Fault(
+            "lost-address",
+            lambda platform: changed_access(
+                platform, "MLFLOW_TRACKING_URI", "http://no-such.platform-ml.svc.cluster.local:5000"
+            ),
+            ("platform.pods_find_each_other_and_no_one_else",),
+            ("a pod reaches no-such.platform-ml.svc.cluster.local:5000",),
+        ),
+        Fault(
+            "monitor-of-nothing",
+            damage.monitor_of_nothing,
+            ("platform.everything_is_watched",),
+            (f"serviceMonitor/{outputs.NAMESPACE_MONITORING}/{damage.NAME}/ has a target",),
+        ),
+        Fault(
+            "rule-that-fails",
+            damage.rule_that_fails,
+            ("platform.alerts_are_loaded",),
+            (f"rule {damage.UNEVALUABLE} can be evaluated",),
+        ),
+    )
 
 
-FAULTS = {
-    fault.name: fault
-    for fault in (
+def _of_the_data() -> tuple[Fault, ...]:
+    return (
         Fault(
             "wrong-s3-password",
-            lambda platform: changed_access(platform, "AWS_SECRET_ACCESS_KEY", "not-the-key"),
-            ("data.the_snapshot_is_recorded", "data.the_files_are_in_the_object_store"),
-            ("SignatureDoesNotMatch", "403", "Forbidden", "AccessDenied"),
+            _wrong("AWS_SECRET_ACCESS_KEY"),
+            (
+                "data.the_snapshot_is_recorded",
+                "data.the_files_are_in_the_object_store",
+                "data.wrong_passwords_are_refused",
+            ),
+            _S3_REFUSES,
+        ),
+        Fault("wrong-trino-password", _wrong("TRINO_PASSWORD"), ("data.every_row_arrived",), _TRINO_REFUSES),
+        Fault(
+            "wrong-postgresql-password",
+            _wrong("PGPASSWORD"),
+            ("data.one_query_spans_the_catalogs",),
+            ("password authentication failed",),
         ),
         Fault(
-            "wrong-trino-password",
-            lambda platform: changed_access(platform, "TRINO_PASSWORD", "not-the-password"),
+            "lost-rows",
+            lambda platform: damage.changed_table(
+                platform, "DELETE FROM {table} WHERE month = 3 AND day = 14"
+            ),
             ("data.every_row_arrived",),
-            ("401", "Unauthorized", "Access Denied"),
+            ("flights has the source's 336,776 rows",),
         ),
+        Fault(
+            "changed-value",
+            lambda platform: damage.changed_table(
+                platform,
+                "UPDATE {table} SET arr_delay = arr_delay + 1 "
+                "WHERE month = 1 AND day = 1 AND carrier = 'UA' AND flight = 1545",
+            ),
+            ("data.answers_equal_duckdb",),
+            ("the same answer: how late each carrier is",),
+        ),
+    )
+
+
+def _of_the_training() -> tuple[Fault, ...]:
+    return (
         Fault(
             "mlflow-down",
             lambda platform: scaled_to_zero(platform, "MLFLOW_TRACKING_URI"),
@@ -178,16 +212,33 @@ FAULTS = {
             ("MLflow does not answer: no pod behind service",),
         ),
         Fault(
-            "lost-rows", lost_rows, ("data.every_row_arrived",), ("flights has the source's 336,776 rows",)
+            "wrong-mlflow-password",
+            _wrong("MLFLOW_TRACKING_PASSWORD"),
+            ("training.wrong_mlflow_passwords_are_refused",),
+            ("MLflow answers 200 to the right password",),
         ),
         Fault(
             "falsified-metric",
-            falsified_metric,
+            damage.falsified_metric,
             ("training.the_confusion_matrix_can_be_recomputed",),
             ("MLflow has the same true_positive",),
         ),
+        Fault(
+            "swapped-weights",
+            damage.swapped_weights,
+            ("training.all_ranks_hold_the_same_weights",),
+            ("the registered version is that of these weights",),
+        ),
+        Fault(
+            "untrained-version",
+            damage.untrained_version,
+            ("training.it_learned",),
+            ("train_loss has a value an epoch",),
+        ),
     )
-}
+
+
+FAULTS = {fault.name: fault for fault in (*_of_the_platform(), *_of_the_data(), *_of_the_training())}
 
 
 def during_training(
@@ -202,7 +253,7 @@ def during_training(
         pods = client.jobs.pods_of(platform, name, namespace)
         return len(pods) == 2 and all(pod.status.phase == "Running" for pod in pods)
 
-    _until(running, "both ranks to run")
+    until(running, "both ranks to run")
     pods = client.jobs.pods_of(platform, name, namespace)
     hook({client.jobs.key(pod): pod.spec.node_name for pod in pods})
     try:

@@ -155,6 +155,24 @@ def test_every_fault_reddens_proofs_that_there_are() -> None:
         assert fault.words
 
 
+NO_FAULT = {
+    "platform.nodes_are_ready": "breaks with a node, which only the cluster's maker can take away",
+    "platform.a_volume_outlives_its_pod": "breaks with the storage class that every volume needs",
+    "platform.gpus_are_handed_out": "breaks with the device plugin, a process of the cluster",
+    "platform.secrets_are_encrypted_at_rest": "breaks with the API server's configuration",
+    "platform.a_killed_database_loses_nothing": "is itself what breaks something",
+    "training.a_training_runs_now": "breaks with a containerd, which another test kills",
+}
+"""Proofs that no fault reddens, and why: none is added here."""
+
+
+def test_a_fault_reddens_every_proof_that_can_be_broken_through_the_platform() -> None:
+    from proofs.faults import FAULTS
+
+    names = {entry.name for entry in run.discover()}
+    assert names - {name for fault in FAULTS.values() for name in fault.reddens} == set(NO_FAULT)
+
+
 def test_a_proof_without_a_sentence_is_refused() -> None:
     def bare(_: Any, check: Check) -> None:
         check(True, "x")

@@ -1,0 +1,180 @@
+"""What faults do to a running platform through its interfaces: each breaks on entering, mends on leaving."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client as k8s
+
+from client import Platform, outputs
+from proofs import probe
+from proofs.subjects import training
+from workloads.ingest_flights import config as ingest
+
+NAME = "fault"
+"""Of every object that a fault adds."""
+MONITORING_API = ("monitoring.coreos.com", "v1", outputs.NAMESPACE_MONITORING)
+
+
+def until(holds: Callable[[], bool], what: str, patience: float = 180) -> None:
+    """Wait for `holds`, which is what `what` names."""
+    deadline = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience:.0f} s for {what}")
+        time.sleep(0.5)
+
+
+@contextmanager
+def changed_table(platform: Platform, statement: str) -> Iterator[None]:
+    """Run a statement that changes the flights (`{table}`), and roll the table back to what was loaded."""
+    table = f"iceberg.{ingest.SCHEMA}.flights"
+    before = probe.ingest_record(platform)["tables"]["flights"]["snapshot_id"]
+    try:
+        platform.sql(statement.format(table=table))
+        yield
+    finally:
+        platform.sql(f"ALTER TABLE {table} EXECUTE rollback_to_snapshot(snapshot_id => {before})")
+
+
+@contextmanager
+def pod_that_fits_nowhere(platform: Platform) -> Iterator[None]:
+    """A pod of the platform that no node can take."""
+    allowed = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    resources = {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "16Mi"}}
+    container = {"name": "main", "image": "none", "securityContext": allowed, "resources": resources}
+    pod = {
+        "metadata": {"name": NAME},
+        "spec": {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}, "containers": [container]},
+    }
+    namespace = outputs.NAMESPACE_DATA
+
+    def delete() -> None:
+        platform.core.delete_namespaced_pod(NAME, namespace, grace_period_seconds=0)
+
+    _delete(delete)
+    platform.core.create_namespaced_pod(namespace, pod)
+    try:
+        yield
+    finally:
+        _delete(delete)
+        until(lambda: NAME not in _pods(platform, namespace), "the pod to go")
+
+
+def _pods(platform: Platform, namespace: str) -> set[str]:
+    return {pod.metadata.name for pod in platform.core.list_namespaced_pod(namespace).items}
+
+
+def _delete(delete: Callable[[], Any]) -> None:
+    """Also what a fault left that was killed."""
+    try:
+        delete()
+    except k8s.ApiException as error:
+        if error.status != 404:
+            raise
+
+
+@contextmanager
+def monitoring_object(platform: Platform, kind: str, plural: str, spec: dict[str, Any]) -> Iterator[None]:
+    """One more object that the Prometheus Operator takes for one of the platform's."""
+    custom = k8s.CustomObjectsApi(platform.api)
+    item = {
+        "apiVersion": "/".join(MONITORING_API[:2]),
+        "kind": kind,
+        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/part-of": "seatrial"}},
+        "spec": spec,
+    }
+
+    def delete() -> None:
+        custom.delete_namespaced_custom_object(*MONITORING_API, plural, NAME)
+
+    _delete(delete)
+    custom.create_namespaced_custom_object(*MONITORING_API, plural, item)
+    try:
+        yield
+    finally:
+        _delete(delete)
+
+
+@contextmanager
+def monitor_of_nothing(platform: Platform) -> Iterator[None]:
+    """A ServiceMonitor whose Service does not exist."""
+    spec = {"selector": {"matchLabels": {"app": "no-such"}}, "endpoints": [{"port": "metrics"}]}
+    with monitoring_object(platform, "ServiceMonitor", "servicemonitors", spec):
+        yield
+
+
+UNEVALUABLE = "FaultCannotBeEvaluated"
+
+
+@contextmanager
+def rule_that_fails(platform: Platform) -> Iterator[None]:
+    """A rule that can be read and not evaluated: many targets are up on both sides of the operator."""
+    rule = {"alert": UNEVALUABLE, "expr": "up + on() up"}
+    spec = {"groups": [{"name": NAME, "interval": "5s", "rules": [rule]}]}
+    with monitoring_object(platform, "PrometheusRule", "prometheusrules", spec):
+        until(lambda: _health(platform, UNEVALUABLE) == "err", "the rule to fail", 300)
+        yield
+    until(lambda: _health(platform, UNEVALUABLE) is None, "the rule to go", 300)
+
+
+def _health(platform: Platform, name: str) -> str | None:
+    """How Prometheus finds a rule: ok, err, unknown; None where it has no such rule."""
+    groups = platform.prometheus("rules")["groups"]
+    return next((rule["health"] for group in groups for rule in group["rules"] if rule["name"] == name), None)
+
+
+@contextmanager
+def falsified_metric(platform: Platform) -> Iterator[None]:
+    """Log another count of hits to the registered run, and then the right one again."""
+    found = training.Trained(platform)
+    name, right = "test_true_positive", found.evaluation["confusion"]["true_positive"]
+    found.mlflow.log_metric(found.version.run_id, name, right + 1)
+    try:
+        yield
+    finally:
+        found.mlflow.log_metric(found.version.run_id, name, right)
+
+
+@contextmanager
+def swapped_weights(platform: Platform) -> Iterator[None]:
+    """Say of the registered version that it has other weights."""
+    found = training.Trained(platform)
+    key = (found.version.name, found.version.version, "weights_sha256")
+    right = found.evaluation["weights_sha256"][0]
+    found.mlflow.set_model_version_tag(*key, "0" * 64)
+    try:
+        yield
+    finally:
+        found.mlflow.set_model_version_tag(*key, right)
+
+
+@contextmanager
+def untrained_version(platform: Platform) -> Iterator[None]:
+    """Register a version whose run has what a training leaves but its losses, as if it had never learned."""
+    found = training.Trained(platform)
+    run = found.mlflow.create_run(found.run.info.experiment_id, run_name=NAME)
+    version = None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "evaluation.json").write_text(json.dumps(found.evaluation))
+            found.predictions.to_parquet(Path(folder) / "predictions.parquet")
+            found.mlflow.log_artifacts(run.info.run_id, folder)
+        version = found.mlflow.create_model_version(
+            found.version.name, run.info.artifact_uri, run.info.run_id
+        )
+        yield
+    finally:
+        if version is not None:
+            found.mlflow.delete_model_version(version.name, version.version)
+        found.mlflow.delete_run(run.info.run_id)

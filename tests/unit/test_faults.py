@@ -1,0 +1,93 @@
+"""Each fault mends what it broke, also when what ran meanwhile failed."""
+
+from collections.abc import Callable
+from types import SimpleNamespace as Some
+from typing import Any
+from unittest.mock import MagicMock, call
+
+import pandas as pd
+import pytest
+from kubernetes import client as k8s
+
+from proofs import damage, faults
+from proofs.faults import Fault
+from proofs.run import Result
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> Any:
+    trained = MagicMock()
+    trained.evaluation = {"confusion": {"true_positive": 7}, "weights_sha256": ["right", "right"]}
+    trained.predictions = pd.DataFrame({"late_probability": [0.5]})
+    trained.version = Some(name="delay", version="4", run_id="r4")
+    monkeypatch.setattr(damage.training, "Trained", lambda _: trained)
+    return trained
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Any:
+    record = {"tables": {"flights": {"snapshot_id": "11"}}}
+    monkeypatch.setattr(damage.probe, "ingest_record", lambda _: record)
+    return MagicMock()
+
+
+def broken_and_left_by_an_error(fault: Callable[[Any], Any], platform: Any) -> None:
+    with pytest.raises(KeyError), fault(platform):
+        raise KeyError("the proof's own error")
+
+
+def test_a_changed_table_is_rolled_back_to_what_was_loaded(platform: Any) -> None:
+    broken_and_left_by_an_error(faults.FAULTS["changed-value"].breaks, platform)
+    changed, mended = [entry.args[0] for entry in platform.sql.call_args_list]
+    assert changed.startswith("UPDATE iceberg.nycflights13.flights SET")
+    assert mended.endswith("EXECUTE rollback_to_snapshot(snapshot_id => 11)")
+
+
+def test_what_the_registry_says_of_a_version_is_put_right(found: Any, platform: Any) -> None:
+    broken_and_left_by_an_error(damage.swapped_weights, platform)
+    tag = ("delay", "4", "weights_sha256")
+    assert found.mlflow.set_model_version_tag.mock_calls == [call(*tag, "0" * 64), call(*tag, "right")]
+    broken_and_left_by_an_error(damage.falsified_metric, platform)
+    metric = ("r4", "test_true_positive")
+    assert found.mlflow.log_metric.mock_calls == [call(*metric, 8), call(*metric, 7)]
+
+
+def test_a_version_that_never_learned_goes_with_its_run(found: Any, platform: Any) -> None:
+    found.mlflow.create_run.return_value = Some(info=Some(run_id="r5", artifact_uri="mlflow-artifacts:/5"))
+    found.mlflow.create_model_version.return_value = Some(name="delay", version="5")
+    broken_and_left_by_an_error(damage.untrained_version, platform)
+    found.mlflow.create_model_version.assert_called_once_with("delay", "mlflow-artifacts:/5", "r5")
+    found.mlflow.delete_model_version.assert_called_once_with("delay", "5")
+    found.mlflow.delete_run.assert_called_once_with("r5")
+
+
+def test_a_stray_pod_of_a_killed_fault_is_no_hindrance(platform: Any) -> None:
+    platform.core.delete_namespaced_pod.side_effect = [None, k8s.ApiException(status=404)]
+    platform.core.list_namespaced_pod.return_value.items = []
+    broken_and_left_by_an_error(damage.pod_that_fits_nowhere, platform)
+    assert platform.core.delete_namespaced_pod.call_count == 2
+    platform.core.delete_namespaced_pod.side_effect = k8s.ApiException(status=403)
+    with pytest.raises(k8s.ApiException):
+        damage.pod_that_fits_nowhere(platform).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended", "complaint"),
+    [
+        (("failed", "it said 401"), ("passed", ""), None),
+        (("passed", ""), ("passed", ""), "a.b did not go red"),
+        (("failed", "no route"), ("passed", ""), "a.b went red without naming the cause: no route"),
+        (("failed", "it said 401"), ("failed", "x"), "a.b stayed failed when it was mended: x"),
+    ],
+)
+def test_a_trial_complains_of_what_is_not_as_it_should_be(
+    monkeypatch: pytest.MonkeyPatch,
+    platform: Any,
+    broken: tuple[str, str],
+    mended: tuple[str, str],
+    complaint: str | None,
+) -> None:
+    outcomes = iter([broken, mended])
+    monkeypatch.setattr(faults, "prove", lambda *_, **__: [Result("a.b", "a", 1, *next(outcomes), 0.1)])
+    fault = Fault("f", lambda _: damage.changed_table(platform, "{table}"), ("a.b",), ("401",))
+    assert faults.trial(platform, fault).complaints == ([complaint] if complaint else [])
