@@ -76,6 +76,7 @@ def init_stack(stack: str, checkout: Path, variables: Mapping[str, str]) -> None
     backend.mkdir(parents=True, exist_ok=True, mode=0o700)
     _break_stale_locks(backend / ".pulumi" / "locks" / "organization" / PROJECT / stack)
     checkpoint = backend / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    _drop_torn_attributes(backend / ".pulumi")
     _restore_torn(checkpoint)
     if not checkpoint.exists():
         _pulumi("stack", "init", stack, checkout=checkout, variables=variables)
@@ -102,6 +103,13 @@ def _pulumi(*arguments: str, checkout: Path, variables: Mapping[str, str], given
             f"the state is in {variables['PULUMI_BACKEND_URL']}; `seatrial down` removes it with the cluster",
         )
     return done.stdout
+
+
+def _drop_torn_attributes(folder: Path) -> None:
+    """The file backend keeps attributes beside each file, which no reader needs, and fails on empty ones."""
+    for attributes in folder.rglob("*.attrs"):
+        if not _is_json(attributes):
+            attributes.unlink(missing_ok=True)
 
 
 def _restore_torn(checkpoint: Path) -> None:

@@ -159,14 +159,15 @@ def test_after_a_kill_the_next_run_completes_what_was_begun(
     assert "63 unchanged" in shell.up("--expect-no-changes")
 
 
+@pytest.mark.parametrize("emptied", ["trial.json", "trial.json.attrs"])
 def test_a_checkpoint_that_a_kill_left_empty_is_restored(
-    shell: Shell, cluster: Cluster, namespace: str
+    shell: Shell, cluster: Cluster, namespace: str, emptied: str
 ) -> None:
     shell.run("config set --stack trial count 3")
     shell.up()
     kept = password(cluster, namespace)
-    (checkpoint,) = shell.folder.rglob("stacks/seatrial/trial.json")
-    checkpoint.write_bytes(b"")
+    (torn,) = shell.folder.rglob(f"stacks/seatrial/{emptied}")
+    torn.write_bytes(b"")
     assert "failed to load checkpoint" in shell.fail("up --stack trial --yes --skip-preview")
     engine.init_stack("trial", shell.folder, shell.variables)
     shell.up()
