@@ -138,7 +138,7 @@ def _of_the_platform() -> tuple[Fault, ...]:
             "stray-pod",
             damage.pod_that_fits_nowhere,
             ("platform.everything_is_running",),
-            (f"pod {damage.NAME} runs (phase=Pending)",),
+            (f"pod {damage.NAME} runs (phase='Pending')",),
         ),
         Fault(
             "lost-address",
