@@ -1,7 +1,6 @@
 """`seatrial setup`: what this machine needs before a platform can run on it."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -32,8 +31,9 @@ def setup(
         _report(as_json)
         return
     require_bare_machine("setup")
-    with ConsoleProgress(planned_seconds=planned_seconds()) as progress:
-        require_disk()
+    lacking = missing()
+    require_disk(lacking)
+    with ConsoleProgress(planned_seconds=seconds(lacking)) as progress:
         prepare_tools(progress, install)
         prepare_images([*addon_images(), *platform_images()], progress, install)
         prepare_manifests(progress)
@@ -83,17 +83,18 @@ PACKAGE_COST = (2.0, 36, 0)
 """Seconds, MB kept and MB of caches of one distribution package, on average on a bare Debian 12."""
 
 
-def planned_seconds() -> float:
-    return sum(part.seconds for part in missing())
+def seconds(parts: list[toolchain.Missing]) -> float:
+    """How long making them takes."""
+    return sum(part.seconds for part in parts)
 
 
-def require_disk() -> None:
+def require_disk(parts: list[toolchain.Missing]) -> None:
     """Refuse before the first minute of work what would fill the disk in the thirtieth."""
-    parts = missing()
+    if not parts:
+        return
     caches = max(sum(part.cache_megabytes for part in parts) - gocache.megabytes(), 0)
     needed = sum(part.megabytes for part in parts) + caches
-    if needed:
-        disk.require(needed, cache_dir(), "building the tools and images that are missing")
+    disk.require(needed, cache_dir(), "building the tools and images that are missing")
 
 
 def _report(as_json: bool) -> None:
@@ -109,16 +110,8 @@ def _report(as_json: bool) -> None:
     for part in parts:
         table.add_row(part.name, duration(part.seconds), f"{part.megabytes:,.0f} MB")
     out.print(table)
-    seconds, megabytes = sum(p.seconds for p in parts), sum(p.megabytes for p in parts)
-    free = shutil.disk_usage(existing_parent(cache_dir())).free / 1e6
+    megabytes, free = sum(part.megabytes for part in parts), disk.free_megabytes(cache_dir())
     out.print(
-        f"in all about {duration(seconds)} and {megabytes:,.0f} MB in {cache_dir()} "
+        f"in all about {duration(seconds(parts))} and {megabytes:,.0f} MB in {cache_dir()} "
         f"(free: {free:,.0f} MB); nothing was changed"
     )
-
-
-def existing_parent(path: Path) -> Path:
-    """The nearest folder above `path` that exists."""
-    while not path.exists():
-        path = path.parent
-    return path

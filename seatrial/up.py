@@ -53,9 +53,10 @@ def bring_up(install: bool) -> bool:
 
     Returns whether anything of the platform was changed or run.
     """
-    planned = setup.planned_seconds() + provision.EXPECTED_SECONDS + first_work.EXPECTED_SECONDS
+    lacking = setup.missing()
+    setup.require_disk(lacking)
+    planned = setup.seconds(lacking) + provision.EXPECTED_SECONDS + first_work.EXPECTED_SECONDS
     with ConsoleProgress(planned_seconds=planned) as progress:
-        setup.require_disk()
         tools = setup.prepare_tools(progress, install)
         setup.prepare_images(addon_images(), progress, install)
         down_all(find_leftovers(), progress)

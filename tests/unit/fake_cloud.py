@@ -5,6 +5,8 @@ from typing import Any
 
 import pulumi
 
+from infra.connections import Database, Store
+
 _SECRET = "4dabf18193072939515e22adb298388d"
 Manifest = dict[str, Any]
 
@@ -63,3 +65,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def known(value: str) -> pulumi.Output[str]:
+    return pulumi.Output.from_input(value)
+
+
+def database(name: str) -> Database:
+    return Database(host=known("pg"), port=5432, name=name, user=name, password=known(f"{name}-password"))
+
+
+def store() -> Store:
+    return Store(endpoint=known("http://s3:7070"), region="r", access_key=known("AK"), secret_key=known("SK"))

@@ -4,34 +4,21 @@ import base64
 from fnmatch import fnmatch
 from typing import Any
 
-import pulumi
 import pytest
 
 from infra.components.mlflow.component import Mlflow, MlflowInputs
 from infra.components.mlflow.settings import MlflowSettings
-from infra.connections import Database, Store
-from tests.unit.fake_cloud import FakeCloud, provision
-
-
-def known(value: str) -> pulumi.Output[str]:
-    return pulumi.Output.from_input(value)
-
-
-def database(name: str) -> Database:
-    return Database(host=known("pg"), port=5432, name=name, user=name, password=known(f"{name}-password"))
+from tests.unit.fake_cloud import FakeCloud, database, provision, store
 
 
 def cloud(**settings: Any) -> FakeCloud:
     def build() -> None:
-        store = Store(
-            endpoint=known("http://s3:7070"), region="r", access_key=known("AK"), secret_key=known("SK")
-        )
         inputs = MlflowInputs(
             namespace="ml",
             image="mlflow:1",
             tracking=database("mlflow"),
             users=database("mlflow_auth"),
-            store=store,
+            store=store(),
             bucket="artifacts",
         )
         Mlflow("mlflow", MlflowSettings.model_validate(settings), inputs)

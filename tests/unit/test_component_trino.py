@@ -6,7 +6,6 @@ import json
 import ssl
 from typing import Any
 
-import pulumi
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -15,29 +14,17 @@ from infra.components.trino import certificate, configuration
 from infra.components.trino.component import Trino, TrinoInputs
 from infra.components.trino.passwords import password_file
 from infra.components.trino.settings import TrinoSettings
-from infra.connections import Database, Store
-from tests.unit.fake_cloud import FakeCloud, provision
-
-
-def known(value: str) -> pulumi.Output[str]:
-    return pulumi.Output.from_input(value)
-
-
-def database(name: str) -> Database:
-    return Database(host=known("pg"), port=5432, name=name, user=name, password=known(f"{name}-password"))
+from tests.unit.fake_cloud import FakeCloud, database, provision, store
 
 
 def cloud(**settings: Any) -> FakeCloud:
     def build() -> None:
-        store = Store(
-            endpoint=known("http://s3:7070"), region="r", access_key=known("AK"), secret_key=known("SK")
-        )
         inputs = TrinoInputs(
             namespace="data",
             image="trino:1",
             iceberg=database("iceberg"),
             postgresql=database("staging"),
-            store=store,
+            store=store(),
             warehouse="warehouse",
         )
         Trino("trino", TrinoSettings.model_validate(settings), inputs)
