@@ -13,10 +13,13 @@ from kubernetes import client as k8s
 from client import Platform, outputs
 from proofs import probe
 from proofs.subjects import training
+from proofs.subjects.platform import SURVIVAL_TABLE
 from workloads.ingest_flights import config as ingest
 
 NAME = "fault"
 """Of every object that a fault adds."""
+PROVISIONER = ("local-path-provisioner", "local-path-storage")
+"""Deployment and namespace of what makes the local cluster's volumes."""
 MONITORING_API = ("monitoring.coreos.com", "v1", outputs.NAMESPACE_MONITORING)
 
 
@@ -82,6 +85,39 @@ def _delete(delete: Callable[[], Any]) -> None:
     except k8s.ApiException as error:
         if error.status != 404:
             raise
+
+
+@contextmanager
+def no_new_volumes(platform: Platform) -> Iterator[None]:
+    """The storage class has nobody who makes its volumes."""
+    apps = k8s.AppsV1Api(platform.api)
+    name, namespace = PROVISIONER
+
+    def scale(replicas: int) -> None:
+        apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": replicas}})
+        until(
+            lambda: (apps.read_namespaced_deployment(name, namespace).status.ready_replicas or 0) == replicas,
+            f"{replicas} pods of {name}",
+        )
+
+    try:
+        scale(0)
+        yield
+    finally:
+        scale(1)
+
+
+@contextmanager
+def forgetful_table(platform: Platform) -> Iterator[None]:
+    """The table that the proof writes to does not keep what is inserted."""
+    with platform.postgres() as database:
+        database.execute(f"CREATE TABLE IF NOT EXISTS {SURVIVAL_TABLE} (word text)")
+        database.execute(f"CREATE RULE forget AS ON INSERT TO {SURVIVAL_TABLE} DO INSTEAD NOTHING")
+    try:
+        yield
+    finally:
+        with platform.postgres() as database:
+            database.execute(f"DROP TABLE IF EXISTS {SURVIVAL_TABLE}")
 
 
 @contextmanager

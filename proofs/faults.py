@@ -160,6 +160,18 @@ def _of_the_platform() -> tuple[Fault, ...]:
             ("platform.alerts_are_loaded",),
             (f"rule {damage.UNEVALUABLE} can be evaluated",),
         ),
+        Fault(
+            "no-new-volumes",
+            damage.no_new_volumes,
+            ("platform.a_volume_outlives_its_pod",),
+            ("probe-storage failed: it was not done after",),
+        ),
+        Fault(
+            "forgetful-table",
+            damage.forgetful_table,
+            ("platform.a_killed_database_loses_nothing",),
+            ("not so: the row is there",),
+        ),
     )
 
 
@@ -175,7 +187,12 @@ def _of_the_data() -> tuple[Fault, ...]:
             ),
             _S3_REFUSES,
         ),
-        Fault("wrong-trino-password", _wrong("TRINO_PASSWORD"), ("data.every_row_arrived",), _TRINO_REFUSES),
+        Fault(
+            "wrong-trino-password",
+            _wrong("TRINO_PASSWORD"),
+            ("data.every_row_arrived", "training.a_training_runs_now"),
+            _TRINO_REFUSES,
+        ),
         Fault(
             "wrong-postgresql-password",
             _wrong("PGPASSWORD"),

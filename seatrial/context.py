@@ -2,9 +2,9 @@
 
 import os
 import platform
-import re
 from pathlib import Path
 
+from local.cluster import check_name
 from local.errors import LocalError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -19,13 +19,7 @@ def cluster_name() -> str:
     Raises:
         LocalError: the name cannot name network namespaces and folders.
     """
-    name = os.environ.get("SEATRIAL_CLUSTER") or LOCAL_STACK
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", name):
-        raise LocalError(
-            f"SEATRIAL_CLUSTER is {name!r}, which cannot name a cluster",
-            "use 1 to 16 of a-z, 0-9 and -, beginning with a letter, for example SEATRIAL_CLUSTER=second",
-        )
-    return name
+    return check_name(os.environ.get("SEATRIAL_CLUSTER") or LOCAL_STACK)
 
 
 def reports(stack: str) -> Path:

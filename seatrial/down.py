@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from local import images
-from local.cluster import Cluster, down_all, find_leftovers
+from local.cluster import Cluster, down_all, find_leftovers, known
+from local.errors import LocalError
 from local.paths import cache_dir
 from local.toolchain import debian, workspace
 from seatrial.console import ConsoleProgress, out
@@ -46,7 +47,22 @@ def purge(
 ) -> None:
     """`down`, and remove the cache of built tools and images too."""
     require_bare_machine("purge")
+    refuse_while_used(known() - set(find_leftovers()) - {cluster_name()})
     if not yes:
         typer.confirm(f"Delete {cache_dir()}? Building it again takes about half an hour", abort=True)
     down(yes=True)
     shutil.rmtree(cache_dir(), ignore_errors=True)
+
+
+def refuse_while_used(others: set[str]) -> None:
+    """Every cluster of this machine runs programs of the cache and reads its images from there.
+
+    Raises:
+        LocalError: `others` are such clusters.
+    """
+    if others:
+        named = ", ".join(sorted(others))
+        raise LocalError(
+            f"the cache is also used by other clusters of this machine: {named}",
+            f"end them first: SEATRIAL_CLUSTER={min(others)} seatrial down",
+        )

@@ -17,6 +17,7 @@ from workloads import pods
 NAMESPACES = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
 GPU = "nvidia.com/gpu"
 LAKE = "SELECT count(*) FROM iceberg.information_schema.tables"
+SURVIVAL_TABLE = "proof_survival"
 POOLED = 6
 """More queries than Trino keeps connections to the database of its catalog."""
 
@@ -125,12 +126,12 @@ def a_volume_outlives_its_pod(platform: Platform, check: Check) -> None:
 def gpus_are_handed_out(platform: Platform, check: Check) -> None:
     """A pod that asks for a GPU gets one where the GPUs are, and nobody gets more than there are."""
     nodes = [node for node in platform.core.list_node().items if int(node.status.allocatable.get(GPU, 0))]
-    if not nodes:
-        check.skip("no node of this cluster has GPUs")
-    names = [node.metadata.name for node in nodes]
     offered = [int(node.status.allocatable[GPU]) for node in nodes]
     if platform.name == "local":
         check.equal(sum(offered), 2, "the simulated pool has two GPUs")
+    if not nodes:
+        check.skip("no node of this cluster has GPUs")
+    names = [node.metadata.name for node in nodes]
     image = idle_image(nodes[0]) or probe.workload_image(platform)
     wanted = {"probe-gpu": 1, "probe-gpu-greedy": max(offered) + 1}
     try:
@@ -254,15 +255,15 @@ def a_killed_database_loses_nothing(platform: Platform, check: Check) -> None:
         check.skip("it kills the database's pod; that is done to the local stack only")
     word = f"committed {time.time()}"
     with platform.postgres() as database:
-        database.execute("CREATE TABLE IF NOT EXISTS proof_survival (word text)")
-        database.execute("INSERT INTO proof_survival VALUES (%s)", [word])
+        database.execute(f"CREATE TABLE IF NOT EXISTS {SURVIVAL_TABLE} (word text)")
+        database.execute(f"INSERT INTO {SURVIVAL_TABLE} VALUES (%s)", [word])
     old = database_pod(platform)
     platform.core.delete_namespaced_pod(old.metadata.name, old.metadata.namespace, grace_period_seconds=0)
     began = time.monotonic()
     wait_for_other_pod(platform, old.metadata.uid)
     with platform.postgres() as database:
-        rows = [row[0] for row in database.execute("SELECT word FROM proof_survival").fetchall()]
-        database.execute("DROP TABLE proof_survival")
+        rows = [row[0] for row in database.execute(f"SELECT word FROM {SURVIVAL_TABLE}").fetchall()]
+        database.execute(f"DROP TABLE {SURVIVAL_TABLE}")
     seconds = time.monotonic() - began
     check(word in rows, f"the row is there {seconds:.1f} s after the kill", rows=rows)
     # Each of Trino's pooled connections to its catalog fails once then, so one answer is not enough.

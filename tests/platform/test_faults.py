@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ from client import Platform as Client
 from client.errors import ClientError
 from local.cluster import Cluster
 from proofs import faults
+from proofs.damage import until
+from proofs.run import prove
 from seatrial.connection import workloads_run_in
 from tests.commandline import Platform
 
@@ -57,6 +59,44 @@ def test_a_containerd_killed_during_training_is_named_and_repaired(
         assert len(set(hashes)) == 1
     assert platform.json("cluster", "status")["problems"] == []
     platform.ok("deploy", "train_delay")
+
+
+def gpus_are_gone(client: Client) -> bool:
+    return not any(
+        int(node.status.allocatable.get("nvidia.com/gpu", 0)) for node in client.core.list_node().items
+    )
+
+
+def a_node_is_lost(client: Client) -> bool:
+    states = [
+        c.status
+        for node in client.core.list_node().items
+        for c in node.status.conditions
+        if c.type == "Ready"
+    ]
+    return set(states) != {"True"}
+
+
+@pytest.mark.parametrize(
+    ("part", "seen", "proof", "words"),
+    [
+        ("kubelet-gpu", a_node_is_lost, "platform.nodes_are_ready", "node gpu is Ready"),
+        ("gpu-plugin-gpu", gpus_are_gone, "platform.gpus_are_handed_out", "the simulated pool has two GPUs"),
+    ],
+)
+def test_a_dead_part_of_a_node_reddens_its_proof(
+    platform: Platform, client: Client, part: str, seen: Callable[[Client], bool], proof: str, words: str
+) -> None:
+    pid = next(found.pid for found in Cluster(platform.cluster).status().components if found.name == part)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: seen(client), f"the cluster to notice that {part} is dead")
+    (broken,) = prove(client, only=[proof])
+    platform.ok("cluster", "up")
+    until(lambda: not seen(client), f"{part} to be back")
+    (mended,) = prove(client, only=[proof])
+    assert (broken.result, mended.result) == ("failed", "passed")
+    assert words in broken.cause
 
 
 FILL = """

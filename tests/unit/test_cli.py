@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from local.errors import LocalError
+from seatrial import down
+
 SEATRIAL = str(Path(sys.executable).with_name("seatrial"))
 
 
@@ -55,6 +58,13 @@ def test_a_cluster_name_that_cannot_be_one_is_refused() -> None:
     done = call("cluster", "status", SEATRIAL_CLUSTER="Not A Name")
     assert done.returncode == 3
     assert "Not A Name" in done.stderr
+
+
+def test_the_cache_is_not_removed_under_another_cluster() -> None:
+    with pytest.raises(LocalError, match="other clusters of this machine: a, b") as refused:
+        down.refuse_while_used({"b", "a"})
+    assert "SEATRIAL_CLUSTER=a seatrial down" in str(refused.value)
+    down.refuse_while_used(set())
 
 
 def test_setup_check_counts_the_cost_and_changes_nothing(bare: dict[str, str], tmp_path: Path) -> None:
