@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -10,11 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local import toolchain
 from local.errors import LocalError
 from local.images import Image, build, housekeeping, leash, places, recipe, registry
+from tests.apiserver import certificates
 
 ROOT = Path(__file__).parents[2]
 
@@ -113,6 +117,55 @@ def test_a_broken_recipe_is_named_with_its_step(kitchen: Path) -> None:
     (kitchen / "recipes/house/Containerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY nothing /\n")
     with pytest.raises(LocalError, match=r"the image house could not be built, at STEP 2/2: COPY nothing /"):
         ensured(image("1"))
+
+
+YOURS = """\
+version: 0.1
+log: {{level: warn, accesslog: {{disabled: true}}}}
+storage: {{inmemory: {{}}}}
+http: {{addr: "{address}", tls: {{certificate: {pki}/server.crt, key: {pki}/server.key}}}}
+"""
+
+
+@pytest.fixture
+def yours(tmp_path: Path, registry_binary: Path) -> Iterator[str]:
+    """The address of a registry as a user has one, over TLS; its authority is in pki/ca.crt."""
+    certificates.make(tmp_path / "pki")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = tmp_path / "yours.yaml"
+    config.write_text(YOURS.format(address=address, pki=tmp_path / "pki"))
+    with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", registry_binary, "serve", config]) as process:
+        while not listening(address):
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield address
+        process.terminate()
+
+
+def listening(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as knock:
+        return knock.connect_ex((host, int(port))) == 0
+
+
+def test_images_are_copied_to_a_registry_of_yours(
+    kitchen: Path, yours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = str(kitchen / "pki/ca.crt")
+    monkeypatch.setenv("SSL_CERT_FILE", authority)
+    assert housekeeping.push([image("1")], f"https://{yours}/team/") == [f"{yours}/team/test/house:1"]
+    trusted = ssl.create_default_context(cafile=authority)
+    answer = httpx.get(
+        f"https://{yours}/v2/team/test/house/manifests/1",
+        headers={"Accept": "application/vnd.oci.image.manifest.v1+json"}, verify=trusted, trust_env=False,
+    )  # fmt: skip
+    assert len(answer.raise_for_status().json()["layers"]) == 2
+
+
+def test_a_registry_that_cannot_be_trusted_is_refused_by_name(kitchen: Path, yours: str) -> None:
+    with pytest.raises(LocalError, match=rf"{yours}/test/house:1 could not be pushed: .*certificate"):
+        housekeeping.push([image("1")], yours)
 
 
 ENDLESS = """\
