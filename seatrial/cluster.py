@@ -10,7 +10,7 @@ from rich.table import Table
 
 from local.cluster import Cluster, ClusterStatus
 from seatrial.console import ConsoleProgress, out
-from seatrial.context import cluster_name, require_bare_machine
+from seatrial.context import cluster_name, owner, require_bare_machine
 from seatrial.setup import prepare_images, prepare_tools
 from seatrial.wanted import addon_images
 
@@ -30,7 +30,7 @@ def up(install: Annotated[bool, typer.Option(help="Install and build what is mis
         tools = prepare_tools(progress, install)
         prepare_images(addon_images(), progress, install)
         cluster = Cluster(cluster_name())
-        cluster.up(tools, progress)
+        cluster.up(tools, progress, tied_to=owner())
     out.print(f"export KUBECONFIG={cluster.kubeconfig}", markup=False)
 
 

@@ -22,6 +22,20 @@ def cluster_name() -> str:
     return check_name(os.environ.get("SEATRIAL_CLUSTER") or LOCAL_STACK)
 
 
+def owner() -> int | None:
+    """The process that the local cluster must not outlive: `$SEATRIAL_OWNER`, for tests and CI.
+
+    Raises:
+        LocalError: the variable is not a process id.
+    """
+    given = os.environ.get("SEATRIAL_OWNER")
+    if given and not given.isdecimal():
+        raise LocalError(
+            f"SEATRIAL_OWNER is {given!r}, which is no process id", "unset it, or use for example $$"
+        )
+    return int(given) if given else None
+
+
 def reports(stack: str) -> Path:
     """Where `up` and `prove` write: `reports`, or a folder in it for another stack or cluster."""
     folder = CHECKOUT / "reports"

@@ -13,7 +13,7 @@ from local.cluster.preflight import Needs
 from seatrial import first_work, provision, setup
 from seatrial.connection import connect
 from seatrial.console import ConsoleProgress, duration, out
-from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name, reports, require_bare_machine
+from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name, owner, reports, require_bare_machine
 from seatrial.prove import run_proofs
 from seatrial.wanted import addon_images, platform_images
 
@@ -61,7 +61,7 @@ def bring_up(install: bool) -> bool:
         setup.prepare_images(addon_images(), progress, install)
         down_all(find_leftovers(), progress)
         cluster = Cluster(cluster_name(), NEEDS)
-        cluster.up(tools, progress)
+        cluster.up(tools, progress, tied_to=owner())
         setup.prepare_images(platform_images(), progress, install)
         setup.prepare_manifests(progress)
         variables = engine.environment(cluster_name(), CHECKOUT, tools)

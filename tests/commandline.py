@@ -25,7 +25,8 @@ class Platform:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"SEATRIAL_CLUSTER": self.cluster}
+        # Whoever tests next may end what a killed run of tests leaves.
+        return os.environ | {"SEATRIAL_CLUSTER": self.cluster, "SEATRIAL_OWNER": str(os.getpid())}
 
     def call(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

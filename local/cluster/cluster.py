@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 from local.cluster import (
@@ -52,10 +53,13 @@ class Cluster:
         """The administrator's, once the cluster is up."""
         return self.state / "kubeconfig"
 
-    def up(self, tools: Mapping[str, Path], progress: Progress | None = None, *, tied: bool = False) -> None:
+    def up(
+        self, tools: Mapping[str, Path], progress: Progress | None = None, *, tied_to: int | None = None
+    ) -> None:
         """Make the cluster run and be Ready: start it, repair it, or find that there is nothing to do.
 
-        `tied` marks it as something that must not outlive this process (see `find_leftovers`).
+        `tied_to` is a process that it must not outlive: once that is gone, anyone may end the cluster (see
+        `find_leftovers`).
         """
         progress = progress or Silent()
         # What has begun has already taken its part of the machine.
@@ -63,7 +67,7 @@ class Cluster:
         preflight.check(self.state, preflight.Needs(0, 0, 0) if begun else self._needs)
         _check_images()
         with locked(self.name, progress):
-            layout = self._prepare(tied)
+            layout = self._prepare(daemons.identity(tied_to) if tied_to else None)
             wanted = _wanted(layout, tools)
             if self._is_well(layout, wanted):
                 return
@@ -122,7 +126,7 @@ class Cluster:
         record = cleanup.read_record(self.name)
         return Layout(self.name, record.index, record.state) if record else None
 
-    def _prepare(self, tied: bool) -> Layout:
+    def _prepare(self, owner: tuple[int, int] | None) -> Layout:
         """Settle subnet and state folder, and write them down before anything is made."""
         record = self._usable_record()
         if record is None:
@@ -133,11 +137,12 @@ class Cluster:
             state.chmod(0o700)
             with locked(GLOBAL):
                 index = network.choose_index()
-                owner = daemons.own_identity() if tied else None
                 record = cleanup.Record(state, index, owner)
                 cleanup.write_record(self.name, record)
                 layout = Layout(self.name, index, state)
                 network.build(layout)  # within the lock: the link is what makes the subnet taken
+        elif record.owner != owner:
+            cleanup.write_record(self.name, replace(record, owner=owner))
         return Layout(self.name, record.index, record.state)
 
     def _usable_record(self) -> cleanup.Record | None:

@@ -178,9 +178,8 @@ def _parse(stat: str) -> tuple[int, int, str]:
     return int(pid), int(fields[19]), fields[0]
 
 
-def own_identity() -> tuple[int, int]:
-    """This process, so that others can tell whether it still lives."""
-    pid = os.getpid()
+def identity(pid: int) -> tuple[int, int]:
+    """A process with its start time, so that others can tell whether it still lives."""
     return pid, _start_time(pid) or 0
 
 

@@ -1,5 +1,6 @@
 """A real cluster of the tests' own; whatever a killed test run left is removed first."""
 
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -32,7 +33,7 @@ def cluster(tools: Mapping[str, Path]) -> Iterator[Cluster]:
     with ExitStack() as held:
         for port in CONTROL_PLANE_PORTS:
             held.enter_context(_occupied(port))
-        ours.up(tools, tied=True)
+        ours.up(tools, tied_to=os.getpid())
     yield ours
     ours.down()
     assert ours.inventory() == []

@@ -1,6 +1,7 @@
 """What a running cluster promises to those who use it."""
 
 import json
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_nodes_do_not_promise_the_same_memory_twice(cluster: Cluster) -> None:
 def test_a_second_up_changes_nothing(cluster: Cluster, tools: Mapping[str, Path], kubectl: Kubectl) -> None:
     before = {c.name: c.pid for c in cluster.status().components}
     versions = kubectl("get", "deployments,services", "-A", "-o", "jsonpath={.items[*].metadata.generation}")
-    cluster.up(tools, tied=True)
+    cluster.up(tools, tied_to=os.getpid())
     assert {c.name: c.pid for c in cluster.status().components} == before
     assert None not in before.values()
     after = kubectl("get", "deployments,services", "-A", "-o", "jsonpath={.items[*].metadata.generation}")

@@ -22,7 +22,7 @@ from tests.cluster.kubectl import Kubectl, pod
 ROOT = Path(__file__).parents[2]
 NAME = "t-second"
 UP = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from local.cluster import Cluster
 from local.progress import Silent
@@ -32,7 +32,7 @@ class Told(Silent):
         print(f"{expected_seconds or 0} {step}", flush=True)
 
 tools = {k: Path(v) for k, v in json.loads(sys.argv[2]).items()}
-Cluster(sys.argv[1]).up(tools, Told(), tied=True)
+Cluster(sys.argv[1]).up(tools, Told(), tied_to=os.getpid())
 """
 
 
@@ -56,7 +56,7 @@ def test_up_down_up_down_leaves_the_machine_as_it_was(
 ) -> None:
     before = machine.picture(NAME)
     for _ in range(2):
-        second.up(tools, tied=True)
+        second.up(tools, tied_to=os.getpid())
         lived_in = machine.namespace_ids(NAME)
         assert machine.processes_in(lived_in), "looked in the wrong place"
         for one in (cluster, second):
@@ -120,7 +120,7 @@ def test_the_next_up_finishes_what_a_killed_one_began(second: Cluster, tools: Ma
     (moment,) = _moments(1)
     _kill_up(tools, moment)
     assert find_leftovers() in ([], [NAME])  # nothing, where it was killed before it began
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     assert second.status().problems == []
 
 
@@ -131,7 +131,7 @@ def test_up_can_be_killed_at_any_moment(second: Cluster, tools: Mapping[str, Pat
     second.down()
     assert second.inventory() == []
     _kill_up(tools, moment)
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     assert second.status().problems == []
 
 
@@ -148,27 +148,30 @@ def test_two_ups_at_once_make_one_cluster(second: Cluster, tools: Mapping[str, P
     # Tied to processes that ended: any test run, from any checkout, may remove it.
     assert NAME in find_leftovers()
     assert second.status().problems == []
+    # Whoever brings it up last owns it.
+    second.up(tools, tied_to=os.getpid())
+    assert NAME not in find_leftovers()
 
 
 def test_up_after_half_a_removal_begins_afresh(second: Cluster, tools: Mapping[str, Path]) -> None:
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     born = _birth(second, tools)
     record = cleanup.read_record(NAME)
     assert record is not None
     cleanup.write_record(NAME, replace(record, ending=True))
     shutil.rmtree(second.state / "pki")
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     assert second.status().problems == []
     assert _birth(second, tools) != born
 
 
 @pytest.mark.faults
 def test_up_after_its_state_was_deleted_begins_afresh(second: Cluster, tools: Mapping[str, Path]) -> None:
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     away = second.state.rename(second.state.with_name("t-second-away"))  # at once, while its processes write
     try:
         assert NAME in find_leftovers()
-        second.up(tools, tied=True)
+        second.up(tools, tied_to=os.getpid())
         assert second.status().problems == []
     finally:
         shutil.rmtree(away)
@@ -179,10 +182,10 @@ def test_up_after_the_machine_was_restarted_keeps_what_was_stored(
     second: Cluster, tools: Mapping[str, Path]
 ) -> None:
     """A restart ends all processes and empties /run; the state folder stays."""
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     born = _birth(second, tools)
     cleanup.remove(NAME, keep_state=True)
-    second.up(tools, tied=True)
+    second.up(tools, tied_to=os.getpid())
     assert second.status().problems == []
     assert _birth(second, tools) == born
 

@@ -40,7 +40,7 @@ def test_a_pod_survives_its_nodes_runtime_and_kubelet(
     kubectl.wait("pod/lasting", "condition=Ready")
     before = _identity(kubectl)
     kill(cluster, "containerd-work", "kubelet-work")
-    cluster.up(tools, tied=True)
+    cluster.up(tools, tied_to=os.getpid())
     # The new kubelet has looked at the pod once it can run another one beside it.
     kubectl.run_to_end(pod("beside", "true"))
     assert kubectl("exec", "lasting", "--", "cat", "/proc/1/comm") == "sleep\n"
@@ -62,7 +62,7 @@ def test_simulated_gpus_survive_a_kubelet(
     kubectl.apply(pod("first", "echo $NVIDIA_VISIBLE_DEVICES; exec sleep 3600", "gpu", container=gpu))
     kubectl.wait("pod/first", "condition=Ready")
     kill(cluster, "kubelet-gpu")
-    cluster.up(tools, tied=True)
+    cluster.up(tools, tied_to=os.getpid())
     # Both devices are usable: the one that is taken stays taken, the other is given out.
     kubectl.apply(pod("second", "echo $NVIDIA_VISIBLE_DEVICES; exec sleep 3600", "gpu", container=gpu))
     kubectl.wait("pod/second", "condition=Ready")
@@ -82,7 +82,7 @@ def test_any_parts_can_be_killed_together(
     parts = random.Random(seed).sample(component_names(), 5)
     print(f"SEATRIAL_SEED={seed}: {parts}")
     kill(cluster, *parts)
-    cluster.up(tools, tied=True)
+    cluster.up(tools, tied_to=os.getpid())
     assert cluster.status().problems == []
     assert kubectl.run_to_end(pod("after", "echo works")) == "works\n"
 
@@ -93,7 +93,7 @@ def test_each_part_can_be_killed(
     cluster: Cluster, tools: Mapping[str, Path], kubectl: Kubectl, part: str
 ) -> None:
     kill(cluster, part)
-    cluster.up(tools, tied=True)
+    cluster.up(tools, tied_to=os.getpid())
     assert cluster.status().problems == []
     assert kubectl.run_to_end(pod("after", "echo works")) == "works\n"
 
@@ -102,5 +102,5 @@ def test_a_lost_network_namespace_is_made_anew(
     cluster: Cluster, tools: Mapping[str, Path], kubectl: Kubectl
 ) -> None:
     subprocess.run(["ip", "netns", "delete", f"st-{cluster.name}-work"], check=True)
-    cluster.up(tools, tied=True)
+    cluster.up(tools, tied_to=os.getpid())
     assert kubectl.run_to_end(pod("after", "echo works")) == "works\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.errors import LocalError
-from seatrial import down
+from seatrial import context, down
 
 SEATRIAL = str(Path(sys.executable).with_name("seatrial"))
 
@@ -58,6 +58,12 @@ def test_a_cluster_name_that_cannot_be_one_is_refused() -> None:
     done = call("cluster", "status", SEATRIAL_CLUSTER="Not A Name")
     assert done.returncode == 3
     assert "Not A Name" in done.stderr
+
+
+def test_an_owner_that_is_no_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEATRIAL_OWNER", "me")
+    with pytest.raises(LocalError, match="'me', which is no process id"):
+        context.owner()
 
 
 def test_the_cache_is_not_removed_under_another_cluster() -> None:
