@@ -1,7 +1,7 @@
 """Checkpoints of a training in the object store: bytes in, bytes out; the training knows what they mean.
 
     checkpoints/<training>/step-00000040-<sha256>   one state
-    checkpoints/<training>/latest.json              the pointer: the last states, newest first, and their origin
+    checkpoints/<training>/latest.json              the pointer: the last states, newest first, and what of
 
 A state is put first, the pointer after it, and each put is all or nothing: whenever the writer is killed, the
 pointer names whole states. A state that was damaged later does not have the hash in its name; the one before
@@ -20,21 +20,20 @@ POINTER = "latest.json"
 
 
 class Checkpoints:
-    """The checkpoints of one training; one process writes them.
+    """The checkpoints of one training; one process writes them. `keep` is how many states are kept."""
 
-    `identity` is what a training must have in common with a checkpoint to go on from it, for example its
-    settings and the snapshot of its data; `keep` is how many states are kept.
-    """
-
-    def __init__(
-        self, s3: Any, bucket: str, training: str, identity: dict[str, Any], *, keep: int = 3
-    ) -> None:
+    def __init__(self, s3: Any, bucket: str, training: str, *, keep: int = 3) -> None:
         self.s3 = s3
         self.bucket = bucket
         self.prefix = f"{FOLDER}/{training}/"
-        self.identity: dict[str, Any] = json.loads(json.dumps(identity))
         self.keep = keep
+        self.identity: dict[str, Any] = {}
         self.kept: list[dict[str, Any]] = []
+
+    def origin(self) -> dict[str, Any] | None:
+        """The identity of the training that saved here; None where nothing was saved yet."""
+        pointer = self._pointer()
+        return pointer and pointer["identity"]
 
     def save(self, step: int, state: bytes) -> None:
         """Put the state, then the pointer to it; then the oldest states go.
@@ -52,12 +51,16 @@ class Checkpoints:
         for old in dropped:
             self._delete(old["key"])
 
-    def load(self) -> tuple[int, bytes] | None:
+    def load(self, identity: dict[str, Any]) -> tuple[int, bytes] | None:
         """The newest whole state with its step; None where nothing was saved yet.
+
+        `identity` is what a training must have in common with a checkpoint to go on from it, for example its
+        settings and the snapshot of its data; what is saved from now on carries it.
 
         Raises:
             WorkloadError: it is of another training, none is whole, or the object store does not answer.
         """
+        self.identity = json.loads(json.dumps(identity))
         pointer = self._pointer()
         found = None
         if pointer is not None:

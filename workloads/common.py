@@ -159,9 +159,9 @@ def digest(data: bytes) -> str:
 
 
 def code_hash(folder: Path) -> str:
-    """One hash over the Python files of `folder` and this module, by relative path and content."""
+    """One hash over the Python files of `folder` and of what workloads share, by name and content."""
     whole = hashlib.sha256()
-    for path in [*sorted(folder.rglob("*.py")), Path(__file__)]:
+    for path in [*sorted(folder.rglob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))]:
         whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return whole.hexdigest()
 
