@@ -7,8 +7,8 @@ from typing import Any
 from workloads.common import WorkloadError
 
 WORLD_TOLERANCE = 1e-3
-"""By how much the loss of a step may differ between one rank and several, relative to it: the rows of each step
-are the same, the order in which their gradients are summed is not."""
+"""By how much the loss of a step may differ between one rank and several, relative to it: the rows of each
+step are the same, the order in which their gradients are summed is not."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class TrainDelay:
     checkpoint_every: int = 100
     """Steps of an epoch after which a checkpoint is kept; each epoch's end is one too."""
     checkpoints_kept: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "log_every", "checkpoint_every", "checkpoints_kept"):
+            if getattr(self, name) < 1:
+                raise WorkloadError(f"setting {name} must be at least 1, it is {getattr(self, name)}")
 
     def identity(self) -> dict[str, Any]:
         """What decides what is learned: a checkpoint is only used by a training that has the same."""

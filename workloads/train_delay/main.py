@@ -71,7 +71,7 @@ def training_id() -> str:
 def take_up(
     settings: TrainDelay, snapshot: int | None, checkpoints: Checkpoints
 ) -> tuple[Source, tuple[int, bytes] | None]:
-    """Which data, and the state to go on from: data that was loaded since the training began is not for it."""
+    """Which data, and the state to go on from; data that was loaded meanwhile is not for this training."""
     begun = checkpoints.origin()
     source = locate(settings, snapshot, Content.of(begun) if begun else None)
     return source, checkpoints.load({**settings.identity(), **asdict(source.content)})
