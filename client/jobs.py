@@ -74,22 +74,24 @@ def deploy(
     progress: Progress | None = None,
 ) -> dict[str, JobResult]:
     """Apply the workload's objects; with `wait`, return the result of each job by its name."""
-    progress = progress or Silent()
     served = kinds(platform.api)
-    jobs = [handle(platform, require_kind(served, item), item) for item in objects if item["kind"] in PODS_OF]
-    for job in jobs:
+    found = jobs(platform, objects, served)
+    for job in found:
         remove(job)
     for item in objects:
         apply(platform, served, workload, item)
-    return {job.name: follow(job, deadline, progress) for job in jobs} if wait else {}
+    return {job.name: follow(job, deadline, progress) for job in found} if wait else {}
 
 
-def handle(platform: Platform, kind: Kind, item: dict[str, Any]) -> Handle:
-    """The job that a manifest makes."""
-    metadata = item["metadata"]
-    return Handle(
-        platform, kind, metadata.get("namespace", outputs.NAMESPACE_WORKLOADS), str(metadata["name"])
-    )
+def jobs(platform: Platform, objects: list[dict[str, Any]], served: list[Kind] | None = None) -> list[Handle]:
+    """The jobs among the objects."""
+    served = kinds(platform.api) if served is None else served
+    found = []
+    for item in (entry for entry in objects if entry["kind"] in PODS_OF):
+        namespace = item["metadata"].get("namespace", outputs.NAMESPACE_WORKLOADS)
+        name = str(item["metadata"]["name"])
+        found.append(Handle(platform, require_kind(served, item), namespace, name))
+    return found
 
 
 def require_kind(served: list[Kind], item: dict[str, Any]) -> Kind:
@@ -154,12 +156,13 @@ def remove(job: Handle, patience: float = 60) -> None:
         time.sleep(0.3)
 
 
-def follow(job: Handle, deadline: float, progress: Progress) -> JobResult:
+def follow(job: Handle, deadline: float = 900, progress: Progress | None = None) -> JobResult:
     """Follow the job to its end; restarts are told with the causes of the failures before.
 
     Raises:
         ClientError: it failed, cannot start, or took longer than `deadline` seconds.
     """
+    progress = progress or Silent()
     began, told, restarts = time.monotonic(), "", 0
     progress.begin(f"workload {job.name}")
     with Watched(job.platform, job.namespace, job.selector) as watched:
@@ -197,10 +200,10 @@ def conditions_of(job: dict[str, Any]) -> dict[str, str]:
 
 def completed(platform: Platform, objects: list[dict[str, Any]]) -> bool:
     """Whether the jobs among the objects are there, complete, and ran in the images that these name."""
-    served = kinds(platform.api)
-    for item in (entry for entry in objects if entry["kind"] in PODS_OF):
+    wanted = [entry for entry in objects if entry["kind"] in PODS_OF]
+    for job, item in zip(jobs(platform, objects), wanted, strict=True):
         try:
-            there = handle(platform, require_kind(served, item), item).read()
+            there = job.read()
         except k8s.ApiException as missing:
             if missing.status != 404:
                 raise

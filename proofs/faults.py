@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import damage
+from proofs import damage, trainings
 from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
@@ -66,6 +66,7 @@ def forget(platform: Platform) -> None:
     """Drop what was read from the platform before."""
     platform.forget()
     training.trained.cache_clear()
+    trainings.whole.cache_clear()
 
 
 @contextmanager
@@ -246,18 +247,17 @@ def during_training(
 ) -> dict[str, Any] | ClientError:
     """Start a training, call `hook` with the node of each rank once all run, and say how it ended."""
     name = "train-delay"
-    client.deploy(platform, name, workloads.manifest("train_delay", image), wait=False)
-    namespace = outputs.NAMESPACE_WORKLOADS
+    objects = workloads.manifest("train_delay", image, served=client.served_kinds(platform.api))
+    client.deploy(platform, name, objects, wait=False)
+    (job,) = client.jobs.jobs(platform, objects)
 
-    def running() -> bool:
-        pods = client.jobs.pods_of(platform, name, namespace)
-        return len(pods) == 2 and all(pod.status.phase == "Running" for pod in pods)
+    def pods() -> list[Any]:
+        found = platform.core.list_namespaced_pod(job.namespace, label_selector=job.selector)
+        return [pod for pod in found.items if pod.status.phase == "Running"]
 
-    until(running, "both ranks to run")
-    pods = client.jobs.pods_of(platform, name, namespace)
-    hook({client.jobs.key(pod): pod.spec.node_name for pod in pods})
+    until(lambda: len(pods()) == 2, "both ranks to run")
+    hook({client.pods.key(pod): pod.spec.node_name for pod in pods()})
     try:
-        found = client.jobs.wait_for_job(platform, name, namespace, deadline, client.Silent())
+        return client.jobs.follow(job, deadline).messages
     except ClientError as error:
         return error
-    return found.messages

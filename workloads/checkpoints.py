@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from workloads.common import WorkloadError, digest, log
+from workloads.common import HopelessError, WorkloadError, digest, log
 
 FOLDER = "checkpoints"
 POINTER = "latest.json"
@@ -58,7 +58,8 @@ class Checkpoints:
         settings and the snapshot of its data; what is saved from now on carries it.
 
         Raises:
-            WorkloadError: it is of another training, none is whole, or the object store does not answer.
+            HopelessError: it is of another training, or none is whole.
+            WorkloadError: the object store does not answer.
         """
         self.identity = json.loads(json.dumps(identity))
         pointer = self._pointer()
@@ -80,7 +81,7 @@ class Checkpoints:
             cause = "is not there" if state is None else f"has the hash {digest(state)}"
             log("checkpoint refused, the one before is tried", key=newest["key"], cause=f"'it {cause}'")
             self.kept = self.kept[1:]
-        raise WorkloadError(
+        raise HopelessError(
             f"none of the {len(tried)} checkpoints in {self.bucket}/{self.prefix} is whole; "
             "delete that folder to begin anew"
         )
@@ -92,7 +93,7 @@ class Checkpoints:
             if other.get(name) != self.identity.get(name)
         ]
         if differing:
-            raise WorkloadError(
+            raise HopelessError(
                 f"the checkpoints in {self.bucket}/{self.prefix} are of another training: "
                 f"{', '.join(differing)}; give this training an id of its own"
             )
@@ -106,7 +107,7 @@ class Checkpoints:
             pointer: dict[str, Any] = json.loads(body)
             return {"identity": pointer["identity"], "kept": list(pointer["kept"])}
         except (ValueError, KeyError, TypeError) as error:
-            raise WorkloadError(
+            raise HopelessError(
                 f"{self.bucket}/{key} is no pointer to checkpoints ({error}); delete its folder to begin anew"
             ) from error
 

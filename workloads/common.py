@@ -24,8 +24,16 @@ LOAD_RECORD = "nycflights13/ingest.json"
 """Key, in the datasets bucket, of what the last load of the flights says of itself."""
 
 
+HOPELESS = 3
+"""Exit code of a workload that would fail in the same way however often it is started."""
+
+
 class WorkloadError(Exception):
     """The workload cannot go on, for a reason that its owner can act on."""
+
+
+class HopelessError(WorkloadError):
+    """Nor could it if it were started again as it is."""
 
 
 def env(name: str) -> str:
@@ -180,7 +188,7 @@ def run(main: Callable[[], dict[str, Any]]) -> None:
         traceback.print_exc()
         known = isinstance(error, WorkloadError)
         leave({"error": str(error) if known else f"{type(error).__name__}: {error}"})
-        sys.exit(1)
+        sys.exit(HOPELESS if isinstance(error, HopelessError) else 1)
     leave(result)
 
 

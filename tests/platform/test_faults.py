@@ -50,7 +50,7 @@ def test_a_containerd_killed_during_training_is_named_and_repaired(
     outcome = faults.during_training(client, workloads_run_in("local", None), kill)
     assert killed
     if isinstance(outcome, ClientError):
-        assert re.search(r"\bpod train-delay-[01]-\w+", str(outcome)), outcome
+        assert re.search(r"\bpod train-delay-(node-0-)?[01]-\w+", str(outcome)), outcome
     else:
         hashes = [said["own_weights_sha256"] for said in outcome.values()]
         assert len(hashes) == 2

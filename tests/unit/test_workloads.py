@@ -94,7 +94,7 @@ def test_both_forms_run_the_same_container_and_only_the_job_sets_what_trainer_se
     assert train_job["spec"]["runtimeRef"] == {"name": "torch"}
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (3, 1)
     assert trainer["command"] == main["command"]
-    assert trainer["command"][:3] == ["torchrun", "-m", "workloads.train_delay.main"]
+    assert trainer["command"][2:5] == ["workloads.torchrun", "-m", "workloads.train_delay.main"]
     assert trainer["command"][-2:] == ["--set", "epochs=2"]
     assert trainer["resourcesPerNode"] == main["resources"]
     ours, theirs = variables(trainer["env"]), variables(main["env"])
@@ -157,6 +157,15 @@ def test_the_cause_of_a_failure_becomes_the_termination_message(
     assert json.loads(log.read_text()) == {"error": "MLflow does not answer"}
     common.run(lambda: {"rows": 3})
     assert json.loads(log.read_text()) == {"rows": 3}
+
+
+def test_a_failure_that_no_other_attempt_would_mend_has_an_exit_code_of_its_own() -> None:
+    def fail() -> dict[str, Any]:
+        raise common.HopelessError("the loss is nan")
+
+    with pytest.raises(SystemExit) as ended:
+        common.run(fail)
+    assert ended.value.code == common.HOPELESS
 
 
 def test_a_message_too_long_for_kubernetes_keeps_the_cause(

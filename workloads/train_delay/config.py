@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from workloads.common import WorkloadError
+from workloads.common import HopelessError
 
 WORLD_TOLERANCE = 1e-3
 """By how much the loss of a step may differ between one rank and several, relative to it: the rows of each
@@ -43,7 +43,7 @@ class TrainDelay:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch", "log_every", "checkpoint_every", "checkpoints_kept"):
             if getattr(self, name) < 1:
-                raise WorkloadError(f"setting {name} must be at least 1, it is {getattr(self, name)}")
+                raise HopelessError(f"setting {name} must be at least 1, it is {getattr(self, name)}")
 
     def identity(self) -> dict[str, Any]:
         """What decides what is learned: a checkpoint is only used by a training that has the same."""
@@ -65,18 +65,18 @@ def changed(settings: TrainDelay, assignments: Sequence[str]) -> TrainDelay:
     """The settings with some of them given as `name=value`, for example `learning_rate=0.01`.
 
     Raises:
-        WorkloadError: there is no such setting, or the value does not fit it.
+        HopelessError: there is no such setting, or the value does not fit it.
     """
     single = {field.name: getattr(settings, field.name) for field in fields(settings)}
     single = {name: value for name, value in single.items() if isinstance(value, int | float | str)}
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         if name not in single:
-            raise WorkloadError(f"there is no setting '{name}'; there are: {', '.join(single)}")
+            raise HopelessError(f"there is no setting '{name}'; there are: {', '.join(single)}")
         try:
             settings = replace(settings, **{name: type(single[name])(text)})
         except ValueError as error:
-            raise WorkloadError(
+            raise HopelessError(
                 f"setting {name} does not take '{text}', it is like {single[name]!r}"
             ) from error
     return settings

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from workloads import common
-from workloads.common import WorkloadError
+from workloads.common import HopelessError, WorkloadError
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.features import FLIGHT_COLUMNS, WEATHER_COLUMNS, Preprocessing, label, prepare
 
@@ -109,7 +109,7 @@ def read_snapshot(
 def require_snapshot(table: Any, snapshot: int) -> None:
     if table.snapshot_by_id(snapshot) is None:
         known = [str(entry.snapshot_id) for entry in table.metadata.snapshots]
-        raise WorkloadError(
+        raise HopelessError(
             f"the table at {table.metadata.location} has no snapshot {snapshot}; "
             f"its last ones are: {', '.join(known[-5:])}"
         )
@@ -136,7 +136,7 @@ def split(settings: TrainDelay, rows: pd.DataFrame) -> tuple[Preprocessing, dict
         parts = {name: part.head(settings.rows) for name, part in parts.items()}
     empty = [name for name, part in parts.items() if part.empty]
     if empty:
-        raise WorkloadError(f"the snapshot has no rows for {', '.join(empty)} (months {months})")
+        raise HopelessError(f"the snapshot has no rows for {', '.join(empty)} (months {months})")
     preprocessing = Preprocessing.learn(parts["train"])
     data = {
         name: Data(

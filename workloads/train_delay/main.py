@@ -22,7 +22,7 @@ import torch.distributed as dist
 
 from workloads import common
 from workloads.checkpoints import Checkpoints
-from workloads.common import WorkloadError, log
+from workloads.common import HopelessError, WorkloadError, log
 from workloads.train_delay import config, ranks
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Content, Data, Source, locate, read, split
@@ -64,7 +64,7 @@ def training_id() -> str:
     """The id that was given, or a new one."""
     given = os.environ.get("TRAINING_ID") or f"by-hand-{uuid.uuid4().hex[:8]}"
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", given):
-        raise WorkloadError(f"TRAINING_ID '{given}' is no id; one is like train-delay-3f2a91c0")
+        raise HopelessError(f"TRAINING_ID '{given}' is no id; one is like train-delay-3f2a91c0")
     return given
 
 

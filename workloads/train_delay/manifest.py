@@ -1,8 +1,8 @@
 """The objects that run the training, one rank a pod, never two on one node.
 
 A TrainJob where the platform has the part `training`: its pods are made anew when one is lost, and the
-training goes on from its last checkpoint. Elsewhere a Job, which is tried once. Both run the same container,
-which learns from PET_* variables which rank it is: Trainer sets them for a TrainJob, the Job for itself.
+training goes on from its last checkpoint. Elsewhere a Job, which is tried once. Both run torchrun in the same
+container; it learns from PET_* variables which rank it is: Trainer sets them for a TrainJob, the Job for itself.
 """
 
 import uuid
@@ -32,15 +32,12 @@ def objects(
     """The objects in one of the FORMS; `training` is the id of one to go on with, else a new one begins."""
     main = container(
         image,
-        "workloads.train_delay.main",
-        [],
+        "workloads.torchrun",
+        ["-m", "workloads.train_delay.main", "--config", config, *(arguments or [])],
         cpu="200m",
         memory="700Mi",
         memory_limit="2Gi",
     )
-    main["command"] = [
-        "torchrun", "-m", "workloads.train_delay.main", "--config", config, *(arguments or []),
-    ]  # fmt: skip
     identity = {"name": "TRAINING_ID", "value": training or f"{name}-{uuid.uuid4().hex[:8]}"}
     main["env"].append(identity)
     if form == "TrainJob":

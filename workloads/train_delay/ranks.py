@@ -45,12 +45,14 @@ def on_rank_0(work: Callable[[], Any]) -> Any:
     if dist.get_rank() == 0:
         try:
             answer[0] = work()
+        except WorkloadError as error:
+            answer[1] = type(error)(str(error))
         except Exception as error:
-            answer[1] = str(error) if isinstance(error, WorkloadError) else f"{type(error).__name__}: {error}"
+            answer[1] = WorkloadError(f"{type(error).__name__}: {error}")
     with peers():
         dist.broadcast_object_list(answer, src=0)
     if answer[1] is not None:
-        raise WorkloadError(answer[1])
+        raise answer[1]
     return answer[0]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from workloads.common import WorkloadError, log
+from workloads.common import HopelessError, log
 from workloads.train_delay import ranks
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Data
@@ -60,7 +60,7 @@ class Learner:
         """Do the steps up to the next one at which something is to be told or kept.
 
         Raises:
-            WorkloadError: a loss is no number.
+            HopelessError: a loss is no number.
         """
         every = (self.settings.log_every, self.settings.checkpoint_every)
         until = min(self.steps, *((self.step // each + 1) * each for each in every))
@@ -96,7 +96,7 @@ class Learner:
     def _require_numbers(self, losses: list[float]) -> None:
         for number, loss in enumerate(losses, self.total):
             if not abs(loss) < float("inf"):
-                raise WorkloadError(
+                raise HopelessError(
                     f"the loss is {loss} at step {number} (epoch {self.epoch}): the training diverged; "
                     f"try a learning rate below {self.settings.learning_rate:g}"
                 )
@@ -137,12 +137,12 @@ class Learner:
 def steps_of(settings: TrainDelay, world: int, rows: int) -> int:
     """Steps of an epoch; the rows that fill no batch are left out."""
     if settings.batch % world:
-        raise WorkloadError(
+        raise HopelessError(
             f"{world} ranks cannot share a batch of {settings.batch} rows evenly; "
             "choose another number of ranks, or another batch"
         )
     if rows < settings.batch:
-        raise WorkloadError(f"{rows} rows do not fill one batch of {settings.batch}; choose a smaller batch")
+        raise HopelessError(f"{rows} rows do not fill one batch of {settings.batch}; choose a smaller batch")
     return rows // settings.batch
 
 
