@@ -2,8 +2,6 @@
 
 import os
 import re
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,7 +9,6 @@ from typing import Any
 
 import torch.distributed as dist
 
-from workloads import common
 from workloads.common import WorkloadError
 
 MEETING_TIME = timedelta(minutes=3)
@@ -19,21 +16,13 @@ MEETING_TIME = timedelta(minutes=3)
 
 
 def join() -> None:
-    """Meet the other ranks at MASTER_ADDR:MASTER_PORT; a name that does not resolve yet is waited for."""
-    address, deadline = common.env("MASTER_ADDR"), time.monotonic() + MEETING_TIME.total_seconds()
-    while True:
-        try:
-            socket.getaddrinfo(address, None)
-            break
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise WorkloadError(f"the name of rank 0, {address}, does not resolve: {error}") from error
-            time.sleep(0.5)
+    """Meet the other ranks where torchrun, which has met those of the other nodes already, says."""
     try:
         dist.init_process_group("gloo", timeout=MEETING_TIME)
     except (RuntimeError, ValueError) as error:
+        where = os.environ.get("MASTER_ADDR")
         raise WorkloadError(
-            f"rank {os.environ.get('RANK')} did not meet the others at {address}: {error}"
+            f"rank {os.environ.get('RANK')} did not meet the others at {where}: {error}"
         ) from error
 
 
