@@ -53,7 +53,8 @@ def objects(
             f"  what to do: delete {place}, or write the new sum where the version was changed on purpose"
         )
     program = _program(name).stat()
-    goes_in = [found, chart.name, release.version, KUBERNETES, namespace, values]
+    goes_in: list[Any] = [found, chart.name, release.version, KUBERNETES, namespace, values]
+    # The program's file instead of its version, which only the program could tell.
     goes_in += [program.st_size, program.st_mtime_ns]
     key = hashlib.sha256(json.dumps(goes_in, sort_keys=True).encode()).hexdigest()
     made = upstream.objects(key, lambda: _template(name, release, chart, content, values, namespace))

@@ -64,7 +64,7 @@ def _place(source: Path, target: Path) -> None:
     if source.is_dir():
         for folder, _, files in os.walk(source):
             inside = unfinished / Path(folder).relative_to(source)
-            inside.mkdir()
+            inside.mkdir(exist_ok=True)
             for file in files:
                 shutil.copyfile(Path(folder) / file, inside / file)
     else:
