@@ -139,8 +139,8 @@ def build(stack: str, config: Mapping[str, Any]) -> Stack:
 def built(stack: str) -> Stack:
     """A committed stack, with invented digests where it needs them: none can be resolved here."""
     lacks_upstream()  # It changes PATH for good.
-    original = releases.load
-    with mock.patch.dict(os.environ), mock.patch.object(releases, "load", lambda: _pinned(original())):
+    pinned = _pinned(releases.load())
+    with mock.patch.dict(os.environ), mock.patch.object(releases, "load", return_value=pinned):
         os.environ.pop(settings.PARTS_VARIABLE, None)  # A shell that `seatrial env` prepared has it.
         return build(stack, configuration(stack))
 
