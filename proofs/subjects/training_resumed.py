@@ -8,8 +8,8 @@ from proofs.run import Check, proof
 from workloads.train_delay import config
 
 DICE = random.Random(trainings.SETTINGS.seed)
-KILL_AT = DICE.randrange(12, trainings.STEPS // 2)
-DAMAGE_AT = DICE.randrange(12, trainings.STEPS // 2)
+KILL_AT = DICE.randrange(12, trainings.STEPS // 3)
+DAMAGE_AT = DICE.randrange(12, trainings.STEPS // 3)
 
 
 def ends_like_the_whole(platform: Platform, check: Check, found: trainings.Outcome) -> None:
