@@ -27,11 +27,11 @@ check: $(READY) ## lint, formatting, types
 	$(BIN)/mypy
 
 test: $(READY) ## all tests but the long fault runs
-	$(BIN)/seatrial setup $(FLAGS)
+	$(BIN)/seatrial setup --parts core $(FLAGS)
 	$(BIN)/pytest -m "not faults" $(PYTEST)
 
 test-faults: $(READY) ## everything, with kills, full disks and dead parts
-	$(BIN)/seatrial setup $(FLAGS)
+	$(BIN)/seatrial setup --parts core $(FLAGS)
 	$(BIN)/pytest $(PYTEST)
 
 $(READY): requirements/dev.txt pyproject.toml

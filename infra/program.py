@@ -16,6 +16,7 @@ from infra.components.namespaces.component import Namespaces, NamespacesInputs
 from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
+from infra.components.training.component import Training, TrainingInputs, Upstream
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
 from infra.components.workload_access.component import WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
@@ -33,6 +34,8 @@ def build() -> None:
     trino = _trino(stack, databases, store)
     mlflow = _mlflow(stack, databases, store)
     _access(stack, databases, store, trino, mlflow, monitoring)
+    if "training" in chosen.parts:
+        _training(stack)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -72,7 +75,7 @@ def _foundation(chosen: PlatformSettings) -> Stack:
         "namespaces",
         chosen.namespaces,
         NamespacesInputs(
-            platform=(outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING),
+            platform=_namespaces(chosen),
             workloads=outputs.NAMESPACE_WORKLOADS,
         ),
         pulumi.ResourceOptions.merge(pulumi.ResourceOptions(provider=cluster), protection),
@@ -93,6 +96,11 @@ def _foundation(chosen: PlatformSettings) -> Stack:
     return Stack(chosen=chosen, releases=releases, opts=opts, guarded=guarded)
 
 
+def _namespaces(chosen: PlatformSettings) -> tuple[str, ...]:
+    core = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
+    return (*core, outputs.NAMESPACE_TRAINING) if "training" in chosen.parts else core
+
+
 def _monitoring(stack: Stack) -> Monitoring:
     releases = stack.releases
     inputs = MonitoringInputs(
@@ -101,7 +109,7 @@ def _monitoring(stack: Stack) -> Monitoring:
         prometheus_version=releases["prometheus"].version,
         alertmanager_image=releases.image("alertmanager"),
         alertmanager_version=releases["alertmanager"].version,
-        rules=alerts.rules(),
+        rules=alerts.rules(stack.chosen.parts),
     )
     return Monitoring("monitoring", stack.chosen.monitoring, inputs, stack.opts)
 
@@ -173,3 +181,18 @@ def _access(
         prometheus_url=monitoring.prometheus_url,
     )
     WorkloadAccess("workload-access", inputs, stack.opts)
+
+
+def _training(stack: Stack) -> None:
+    def upstream(name: str) -> Upstream:
+        return Upstream(release=stack.releases[name], image=stack.releases.image(name))
+
+    inputs = TrainingInputs(
+        namespace=outputs.NAMESPACE_TRAINING,
+        jobset=upstream("jobset"),
+        trainer=upstream("trainer"),
+        mpi_operator=upstream("mpi-operator"),
+        runtime=outputs.RUNTIME_TORCH,
+        gpu_runtime=outputs.RUNTIME_TORCH_GPU,
+    )
+    Training("training", stack.chosen.training, inputs, stack.opts)

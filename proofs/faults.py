@@ -239,7 +239,50 @@ def _of_the_training() -> tuple[Fault, ...]:
     )
 
 
-FAULTS = {fault.name: fault for fault in (*_of_the_platform(), *_of_the_data(), *_of_the_training())}
+def _of_small_trainings() -> tuple[Fault, ...]:
+    """Small trainings are started by the proofs: they are broken while they run."""
+
+    def meddled(meddle: Callable[[Any, str], None], *names: str) -> Callable[[Platform], Any]:
+        return lambda platform: damage.meddling(platform, names, meddle)
+
+    return (
+        Fault(
+            "strange-loss",
+            meddled(damage.strange_loss, "probe-training"),
+            ("training.a_training_runs_now",),
+            ("MLflow has the loss of each step once",),
+        ),
+        Fault(
+            "strange-loss-after-restart",
+            meddled(damage.strange_loss, "probe-killed", "probe-damaged"),
+            (
+                "training.a_killed_training_ends_like_an_uninterrupted_one",
+                "training.a_damaged_checkpoint_is_not_used",
+            ),
+            ("MLflow has the loss of each step once",),
+        ),
+        Fault(
+            "strange-loss-of-one-rank",
+            meddled(damage.strange_loss, "probe-one-rank"),
+            ("training.one_rank_learns_what_two_learn",),
+            ("no loss differs by more than",),
+        ),
+        Fault(
+            "lost-run",
+            meddled(damage.lost_run, "probe-diverging", "probe-snapshot"),
+            (
+                "training.a_diverging_training_is_failed_with_its_cause",
+                "training.an_unknown_snapshot_is_refused_with_its_name",
+            ),
+            ("its MLflow run is FAILED",),
+        ),
+    )
+
+
+FAULTS = {
+    fault.name: fault
+    for fault in (*_of_the_platform(), *_of_the_data(), *_of_the_training(), *_of_small_trainings())
+}
 
 
 def during_training(

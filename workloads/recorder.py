@@ -14,7 +14,7 @@ AT_ONCE = 1000
 class Recorder:
     """The series of one run; what an earlier attempt wrote is read once and not written again.
 
-    One thread writes, so that numbers arrive in order; `flush` waits for it.
+    One thread writes, so that numbers arrive in order.
     """
 
     def __init__(self, client: Any, run_id: str) -> None:
@@ -37,6 +37,17 @@ class Recorder:
         for start in range(0, len(new), AT_ONCE):
             part = new[start : start + AT_ONCE]
             self.pending.append(self.writer.submit(self.client.log_batch, self.run_id, metrics=part))
+
+    def check(self) -> None:
+        """Wait for nothing.
+
+        Raises:
+            Exception: what the client raised for a request that failed meanwhile.
+        """
+        over = [request for request in self.pending if request.done()]
+        self.pending = [request for request in self.pending if request not in over]
+        for request in over:
+            request.result()
 
     def flush(self) -> None:
         """Wait until all is written.

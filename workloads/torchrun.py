@@ -1,7 +1,7 @@
 """`python -m workloads.torchrun` is torchrun that ends as the rank ended that failed first.
 
-torchrun itself always ends with 1, so that nobody outside can tell a training that may be tried again from one
-that may not (`common.HOPELESS`).
+torchrun itself always ends with 1, so that nobody outside can tell a training that may be tried again from
+one that may not (`common.HOPELESS`).
 """
 
 import sys

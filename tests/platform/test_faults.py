@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def client(platform: Platform) -> Iterator[Client]:
-    platform.ok("up", "--no-prove")
+    platform.ok("up", "--no-prove", "--parts", "core")
     with Client.connect(kubeconfig=Cluster(platform.cluster).kubeconfig) as reached:
         yield reached
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace as Some
@@ -109,8 +111,7 @@ def test_a_train_job_names_each_variable_that_the_training_asks_for() -> None:
     folder = Path(workloads.__file__).parent
     sources = [folder / "common.py", *(folder / "train_delay").glob("*.py")]
     asked = {name for path in sources for name in re.findall(r'env\("([A-Z0-9_]+)"\)', path.read_text())}
-    of_postgresql, of_torchrun = {"PGHOST", "PGDATABASE"}, {"MASTER_ADDR"}
-    assert asked - of_postgresql - of_torchrun <= set(pods.ACCESS_KEYS)
+    assert asked - {"PGHOST", "PGDATABASE"} <= set(pods.ACCESS_KEYS)
     assert "S3_BUCKET" in asked
 
 
@@ -445,13 +446,29 @@ def test_a_long_series_goes_in_requests_that_mlflow_takes() -> None:
     assert server.requests == [1000, 1000, 500]
 
 
-def test_a_number_that_could_not_be_written_is_told_at_the_next_flush() -> None:
+def test_a_number_that_could_not_be_written_is_told_at_the_next_flush_or_check() -> None:
     server = Mlflow()
     recorder = Recorder(server, "r")
     server.refuses = True
     recorder.series("loss", [0.1])
     with pytest.raises(ConnectionError):
         recorder.flush()
+    recorder.series("loss", [0.1, 0.2])
+    wait(recorder.pending)
+    with pytest.raises(ConnectionError):
+        recorder.check()
+    recorder.check()
+
+
+def test_a_check_waits_for_nothing() -> None:
+    server, answer = Mlflow(), threading.Event()
+    recorder = Recorder(server, "r")
+    server.log_batch = lambda *_, **__: answer.wait(10)  # type: ignore[method-assign,assignment]
+    recorder.series("loss", [0.1])
+    recorder.check()
+    assert len(recorder.pending) == 1
+    answer.set()
+    recorder.flush()
 
 
 def test_training_validation_and_test_share_no_month() -> None:

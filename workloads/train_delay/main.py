@@ -97,8 +97,9 @@ def learn(
             run.tell(learner)
 
     def put() -> None:
-        # What a checkpoint has behind it nobody will tell again: it must be told before.
-        runs[0].flush()
+        # MLflow may be behind: the state holds the losses too, and what the run lacks is told when the
+        # training is taken up.
+        runs[0].check()
         checkpoints.save(learner.total, learner.state())
 
     def keep() -> None:

@@ -2,7 +2,7 @@
 
 A TrainJob where the platform has the part `training`: its pods are made anew when one is lost, and the
 training goes on from its last checkpoint. Elsewhere a Job, which is tried once. Both run torchrun in the same
-container; it learns from PET_* variables which rank it is: Trainer sets them for a TrainJob, the Job for itself.
+container; PET_* variables tell it which rank it is: Trainer sets them for a TrainJob, the Job for itself.
 """
 
 import uuid

@@ -66,10 +66,10 @@ class Run:
         self.recorder.series("train_loss", learner.train_losses)
         self.recorder.series("validation_loss", learner.validation_losses)
 
-    def flush(self) -> None:
-        """Wait until the server has all that was told."""
+    def check(self) -> None:
+        """Fail if something could not be written; nobody waits for what is on its way."""
         with self.calls():
-            self.recorder.flush()
+            self.recorder.check()
 
     def finish(
         self, network: DelayClassifier, preprocessing: Preprocessing, test: Data, hashes: list[str]
@@ -79,8 +79,8 @@ class Run:
         report = metrics.report(self.settings, test.labels.numpy(), scores) | {"weights_sha256": hashes}
         for name, value in (report["metrics"] | report["confusion"]).items():
             self.recorder.series(f"test_{name}", [value])
-        self.flush()
         with self.calls(), tempfile.TemporaryDirectory() as folder:
+            self.recorder.flush()
             self.mlflow.log_dict(report, "evaluation.json")
             path = Path(folder) / "predictions.parquet"
             kept = test.rows[[*KEY, "arr_delay"]].assign(late_probability=scores)

@@ -25,8 +25,8 @@ loss_of = torch.nn.BCEWithLogitsLoss()
 class Learner:
     """The network and how far it has come: `step` steps of epoch `epoch` are done.
 
-    `losses` has the loss of each step over its whole batch, equal on all ranks; `validation_losses` that of
-    each epoch.
+    `losses` has the loss of each step over its whole batch, equal on all ranks; `train_losses` their mean and
+    `validation_losses` the loss on other rows, both of each epoch.
     """
 
     def __init__(self, settings: TrainDelay, preprocessing: Preprocessing, data: Data) -> None:
@@ -38,23 +38,26 @@ class Learner:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.epoch = self.step = 0
         self.losses: list[float] = []
+        self.train_losses: list[float] = []
         self.validation_losses: list[float] = []
         self.alone: list[float] = []
         """Seconds of each step of this epoch that this rank spent by itself; in `backward` it waits for the
         others."""
         self.order = (-1, torch.empty(0))
         """An epoch, and the order of its rows."""
+        self._settle()
+
+    def _settle(self) -> None:
+        """A step for nothing. After its first one DDP groups the gradients anew, and with three or more ranks
+        the grouping decides in which order they are summed: so each start is past that.
+        """
+        loss_of(self.model(self.data.inputs[:1]), self.data.labels[:1]).backward()
+        self.optimizer.zero_grad()
 
     @property
     def total(self) -> int:
         """Steps done since the training began."""
         return self.epoch * self.steps + self.step
-
-    @property
-    def train_losses(self) -> list[float]:
-        """The mean loss of each whole epoch."""
-        whole = [self.losses[first : first + self.steps] for first in range(0, len(self.losses), self.steps)]
-        return [sum(part) / self.steps for part in whole if len(part) == self.steps]
 
     def advance(self) -> None:
         """Do the steps up to the next one at which something is to be told or kept.
@@ -103,9 +106,11 @@ class Learner:
 
     def end_epoch(self, validation: Data) -> None:
         """Judge what was learned, say which rank was slowest, and begin the next epoch."""
+        learned = sum(self.losses[-self.steps :]) / self.steps
         loss = float(loss_of(logits(self.network, validation), validation.labels))
+        self.train_losses.append(learned)
         self.validation_losses.append(loss)
-        log("epoch", epoch=self.epoch, train_loss=self.train_losses[-1], validation_loss=loss)
+        log("epoch", epoch=self.epoch, train_loss=learned, validation_loss=loss)
         tell_slowest(ranks.gather(sum(self.alone) / len(self.alone)))
         self.epoch, self.step, self.alone = self.epoch + 1, 0, []
 
@@ -119,6 +124,7 @@ class Learner:
             "epoch": self.epoch,
             "step": self.step,
             "losses": self.losses,
+            "train_losses": self.train_losses,
             "validation_losses": self.validation_losses,
         }
         torch.save(kept, buffer)
@@ -131,7 +137,8 @@ class Learner:
         self.optimizer.load_state_dict(kept["optimizer"])
         torch.set_rng_state(kept["generator"])
         self.epoch, self.step = kept["epoch"], kept["step"]
-        self.losses, self.validation_losses = kept["losses"], kept["validation_losses"]
+        self.losses = kept["losses"]
+        self.train_losses, self.validation_losses = kept["train_losses"], kept["validation_losses"]
 
 
 def steps_of(settings: TrainDelay, world: int, rows: int) -> int:
