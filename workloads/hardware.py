@@ -40,11 +40,13 @@ PEAKS = {
     "NVIDIA H100 80GB HBM3": Peak(f"{_H100} (SXM5)", bf16=989.4, tf32=494.7, fp32=66.9),
     "NVIDIA H100 PCIe": Peak(f"{_H100} (PCIe)", bf16=756, tf32=378, fp32=51.2),
     "NVIDIA H100 NVL": Peak("NVIDIA H100 datasheet (NVL), halved as it is sparse", bf16=835.5, tf32=417.5),
-    "NVIDIA H200": Peak("NVIDIA H200 datasheet (SXM), halved as it is sparse", bf16=989.5, tf32=494.5, fp32=67),
+    "NVIDIA H200": Peak(
+        "NVIDIA H200 datasheet (SXM), halved as it is sparse", bf16=989.5, tf32=494.5, fp32=67
+    ),
     "NVIDIA L4": Peak("NVIDIA L4 datasheet, halved as it is sparse", bf16=121, tf32=60, fp32=30.3),
     "NVIDIA L40S": Peak("NVIDIA L40S datasheet, dense column", bf16=362.05, tf32=183, fp32=91.6),
 }
-"""By the name that CUDA gives. Names are compared whole: a part of a GPU (MIG) has another name, and no peak."""
+"""By the name that CUDA gives. Compared whole: a part of a GPU (MIG) has another name, and no peak."""
 
 
 def peak_flops(device: str, dtype: str) -> float | None:

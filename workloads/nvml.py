@@ -48,7 +48,12 @@ class Sampler:
         if self.reason or not self.samples:
             return {"samples": None, "reason": self.reason or f"shorter than {EVERY_S} s"}
         found: dict[str, Any] = {name: spread(values) for name, values in self.samples.items()}
-        return {"every_s": EVERY_S, "samples": len(next(iter(self.samples.values()))), **found, **self.refused}
+        return {
+            "every_s": EVERY_S,
+            "samples": max(map(len, self.samples.values())),
+            **found,
+            **self.refused,
+        }
 
 
 def _questions(device: Any) -> dict[str, Callable[[], float]]:

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 
@@ -71,7 +72,7 @@ class Stopwatch:
         phases: dict[str, list[float]] = {}
         whole = []
         for marks in self.marks:
-            for (_, first), (phase, last) in zip(marks, marks[1:], strict=False):
+            for (_, first), (phase, last) in pairwise(marks):
                 phases.setdefault(phase, []).append(self.clock.between(first, last))
             whole.append(self.clock.between(marks[0][1], marks[-1][1]))
         return {

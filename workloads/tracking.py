@@ -57,7 +57,7 @@ class Run:
 
 
 def numbers(report: dict[str, Any], under: str = "") -> dict[str, float]:
-    """The numbers of a nested report by names such as `speed.step_ms.median`; lists and words are left out."""
+    """The numbers of a nested report by names such as `speed.step_ms.median`, without lists and words."""
     found: dict[str, float] = {}
     for key, value in report.items():
         name = f"{under}.{key}" if under else key

@@ -391,9 +391,7 @@ def test_a_switch_is_given_as_true_or_false() -> None:
 
 def test_how_often_something_is_kept_does_not_make_another_training() -> None:
     settings = train_config.tiny()
-    assert changed(settings, ["checkpoint_every=7", "log_every=7"]).identity() == (
-        settings.identity()
-    )
+    assert changed(settings, ["checkpoint_every=7", "log_every=7"]).identity() == (settings.identity())
     assert changed(settings, ["seed=7"]).identity() != settings.identity()
 
 

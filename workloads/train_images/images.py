@@ -1,14 +1,13 @@
-"""Where images come from: handwritten digits out of scikit-learn, or patterns under noise made on the device."""
+"""Where images come from: handwritten digits of scikit-learn, or patterns under noise made on the device."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 
-from workloads.common import HopelessError
+from workloads.common import HopelessError, digest
 from workloads.ranks import Place
 from workloads.train_images.config import TrainImages
 
@@ -38,22 +37,23 @@ def images(settings: TrainImages, place: Place) -> Images:
     raise HopelessError(f"there are no images '{settings.data}'; there are: digits, generated")
 
 
+DIGITS = {"train": slice(0, 1257), "validation": slice(1257, 1437), "test": slice(1437, 1797)}
+DIGITS_ORIGIN = "sklearn digits in file order: 1257 train, 180 validation, 360 test"
+
+
 class Digits:
     """1,797 digits of 8 x 8 pixels, the test set of UCI's "Optical Recognition of Handwritten Digits".
 
-    The split follows the order of the file, in which digits of one writer are close together: a shuffled one
-    would show each writer before the test.
+    The split follows the order of the file: neighbours may be by one writer, and a shuffled split would show
+    each writer before the test.
     """
-
-    SPLIT = {"train": slice(0, 1257), "validation": slice(1257, 1437), "test": slice(1437, 1797)}
-    NAME = "sklearn digits in file order: 1257 train, 180 validation, 360 test"
 
     def __init__(self, settings: TrainImages, place: Place) -> None:
         from sklearn.datasets import load_digits
 
         pixels, classes = load_digits(return_X_y=True)
         whole = hashlib.sha256(pixels.astype("<f4").tobytes() + classes.astype("<i8").tobytes())
-        self.facts = {"origin": self.NAME, "sha256": whole.hexdigest()}
+        self.facts = {"origin": DIGITS_ORIGIN, "sha256": whole.hexdigest()}
         self.settings, self.place = settings, place
         shown = torch.tensor(pixels, dtype=torch.float32).view(-1, 1, 8, 8) / 16
         self.shown, self.classes = shown.to(place.device), torch.tensor(classes).to(place.device)
@@ -62,14 +62,14 @@ class Digits:
 
     def step(self, number: int) -> Batch:
         """Every epoch goes over all but the last few in an order of its own, the same on every rank."""
-        count, batch = self.SPLIT["train"].stop, self.settings.batch
+        count, batch = DIGITS["train"].stop, self.settings.batch
         epoch, first = divmod(number * batch, count // batch * batch)
         order = torch.randperm(count, generator=torch.Generator().manual_seed(self.settings.seed + epoch))
         chosen = self.place.share(order[first : first + batch]).to(self.place.device)
         return self.shown[chosen], self.classes[chosen]
 
     def held_out(self, part: str) -> Iterator[Batch]:
-        yield self.shown[self.SPLIT[part]], self.classes[self.SPLIT[part]]
+        yield self.shown[DIGITS[part]], self.classes[DIGITS[part]]
 
 
 class Generated:
@@ -87,10 +87,12 @@ class Generated:
             settings.classes, settings.channels, 7, 7, generator=drawn, device=place.device
         )
         self.drawn = torch.Generator(device=place.device).manual_seed(settings.seed + 1 + place.rank)
-        made_of = {"generator": "patterns 7 x 7 under noise", "device": place.device.type, "seed": settings.seed,
-                   "classes": settings.classes, "channels": settings.channels, "side": settings.side}  # fmt: skip
+        origin = (
+            f"patterns 7 x 7 under noise, {settings.classes} classes, {settings.channels} x {settings.side} "
+            f"x {settings.side}, seed {settings.seed}, drawn on {place.device.type}"
+        )
         # There is no file; this names what the images are made of.
-        self.facts = {"origin": made_of, "sha256": hashlib.sha256(json.dumps(made_of).encode()).hexdigest()}
+        self.facts = {"origin": origin, "sha256": digest(origin.encode())}
 
     def step(self, number: int) -> Batch:
         return self._make(self.settings.batch // self.place.ranks, self.drawn)

@@ -1,7 +1,7 @@
 """Train a convolutional network on images, and measure how well the hardware was used.
 
-One process trains alone. Several (`torchrun`) share the images of each step and average their gradients (DDP).
-With `--bare` nothing of a platform is needed, only PyTorch (and scikit-learn for the digits of `tiny`):
+One process trains alone. Several (`torchrun`) share the images of each step and average their gradients
+(DDP). With `--bare` nothing of a platform is needed, only PyTorch (and scikit-learn for `tiny`'s digits):
 
     python -m workloads.train_images.main --config reference --bare --output report.json
 """
@@ -79,9 +79,7 @@ def train(settings: TrainImages, model: nn.Module, source: Images, running: tria
         nesterov=True,
         fused=True,
     )
-    rate = OneCycleLR(
-        optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=False
-    )
+    rate = OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=False)
     model.train()
     for number in range(settings.steps):
         running.begin()

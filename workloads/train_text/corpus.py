@@ -55,7 +55,9 @@ def _stdlib() -> tuple[str, bytes]:
     """The source of the standard library's modules, a file after the other by its path."""
     parts = [path.read_bytes() for path in _sources(Path(sysconfig.get_paths()["stdlib"]))]
     if not parts:
-        raise HopelessError("this Python was installed without the source of its library; use --set corpus=topics")
+        raise HopelessError(
+            "this Python was installed without the source of its library; use --set corpus=topics"
+        )
     return f"source of the standard library of {_python()}, {len(parts)} files", b"\n".join(parts)
 
 

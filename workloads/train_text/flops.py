@@ -2,9 +2,9 @@
 
 The FLOPs are those of PaLM's appendix B (Chowdhery et al. 2022): 6 N a token for the products with weights
 (2 N forward, 4 N backward), and 12 layers x width x context for attention's two products of activations. As
-there, attention is counted over the whole context, though what lies ahead is masked; embedding and recomputation
-are not counted. N is without the positions' embedding, which is only looked up; the bytes' embedding is in N,
-because its matrix is also the last layer.
+there, attention is counted over the whole context, though what lies ahead is masked; embedding and
+recomputation are not counted. N is without the positions' embedding, which is only looked up; the bytes'
+embedding is in N, because its matrix is also the last layer.
 """
 
 

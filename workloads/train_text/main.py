@@ -95,9 +95,7 @@ def train(settings: TrainText, model: Gpt, text: torch.Tensor, running: trial.Tr
     """Every rank draws the windows of the whole step and takes its share of them."""
     place = running.place
     optimizer = optimizer_of(model, settings)
-    rate = OneCycleLR(
-        optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=False
-    )
+    rate = OneCycleLR(optimizer, settings.learning_rate, settings.steps, pct_start=0.1, cycle_momentum=False)
     drawn = torch.Generator(device=place.device).manual_seed(settings.seed)
     model.train()
     for _ in range(settings.steps):
