@@ -4,6 +4,7 @@ it goes.
 
 import argparse
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -56,7 +57,8 @@ def start(settings: Any) -> ranks.Place:
         # cuBLAS reads it when it starts.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    # Products of matrices are true FP32 by default, convolutions are not.
+    torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = not settings.deterministic
     place = ranks.take_place(settings.device, settings.batch)
     torch.manual_seed(settings.seed)
@@ -124,6 +126,8 @@ class Trial:
         if self.unread:
             self.losses += ranks.mean(self.unread)
             self.unread.clear()
+            if not math.isfinite(self.losses[-1]):
+                raise HopelessError(f"after {len(self.losses)} steps the loss is {self.losses[-1]}")
             log("trained", step=len(self.losses), loss=round(self.losses[-1], 4))
             for run in self.runs:
                 run.series("loss", self.losses)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -54,9 +55,9 @@ def build(settings: TrainText, place: ranks.Place) -> Gpt:
     if place.ranks > 1:
         bf16 = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
         policy = bf16 if settings.precision == "bf16" else MixedPrecisionPolicy()
-        for block in model.blocks:
-            fully_shard(block, mp_policy=policy)
-        fully_shard(model, mp_policy=policy)
+        mesh = init_device_mesh(place.device.type, (place.ranks,))
+        for part in [*model.blocks, model]:
+            fully_shard(part, mesh=mesh, mp_policy=policy)
     return model
 
 
