@@ -23,6 +23,8 @@ RUNTIME_TORCH = "torch"
 """ClusterTrainingRuntime: what a TrainJob names to run PyTorch on several nodes."""
 RUNTIME_TORCH_GPU = "torch-gpu"
 """The same with one GPU a node."""
+EXIT_HOPELESS = 3
+"""Exit code of a training that would fail again: both runtimes fail its job at once."""
 
 BUCKET_DATASETS = "datasets"
 """Files that workloads read and write."""

@@ -18,7 +18,7 @@ from workloads import checkpoints
 from workloads.settings import changed
 from workloads.train_delay import config
 
-CHANGES = ("epochs=20", "log_every=2", "checkpoint_every=4")
+CHANGES = ("epochs=30", "log_every=2", "checkpoint_every=4")
 """Long enough to be hit between two of its many checkpoints."""
 SETTINGS = changed(config.tiny(), CHANGES)
 STEPS = SETTINGS.epochs * (SETTINGS.rows or 0) // SETTINGS.batch
@@ -35,9 +35,9 @@ class Outcome:
     """Every loss that MLflow has, with its step, by step."""
 
     @property
-    def weights(self) -> set[str]:
-        """The hashes of all ranks' weights: one, if they agree."""
-        return {str(said.get("own_weights_sha256")) for said in self.result.messages.values()}
+    def weights(self) -> set[str | None]:
+        """The hashes of all ranks' weights: one, if they agree; None of a rank that said nothing."""
+        return {said.get("own_weights_sha256") for said in self.result.messages.values()}
 
 
 def objects(
@@ -46,15 +46,20 @@ def objects(
     training: str,
     *,
     ranks: int = 2,
-    changes: Sequence[str] = CHANGES,
-    **more: Any,
+    arguments: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """The small training, in the form that fits the platform."""
-    arguments = [word for change in changes for word in ("--set", change)] + more.pop("arguments", [])
+    """The small training, in the form that fits the platform; `arguments` come last."""
+    changes = [word for change in CHANGES for word in ("--set", change)]
     return workloads.manifest(
-        "train_delay", probe.workload_image(platform), served=client.served_kinds(platform.api),
-        name=name, config="tiny", training=training, ranks=ranks, arguments=arguments,
-    )  # fmt: skip
+        "train_delay",
+        probe.workload_image(platform),
+        served=client.served_kinds(platform.api),
+        name=name,
+        config="tiny",
+        training=training,
+        ranks=ranks,
+        arguments=[*changes, *arguments],
+    )
 
 
 def run(
@@ -83,20 +88,19 @@ def whole(platform: Platform) -> Outcome:
     return run(platform, "probe-training")
 
 
-def fail(platform: Platform, name: str, **options: Any) -> tuple[str, dict[str, str], Any]:
+def fail(platform: Platform, name: str, *arguments: str) -> tuple[str, dict[str, str], Any]:
     """A training that must fail: what the client says, the conditions of its job, its MLflow run."""
     training = f"{name}-{uuid.uuid4().hex[:8]}"
-    manifest = objects(platform, name, training, **options)
+    manifest = objects(platform, name, training, arguments=arguments)
     said = "it did not fail"
     try:
         client.deploy(platform, name, manifest, deadline=300)
     except ClientError as error:
         said = str(error)
-    finally:
-        (job,) = client.jobs.jobs(platform, manifest)
-        conditions = client.jobs.conditions_of(job.read())
-        client.delete_workloads(platform, name)
-        forget(platform, training)
+    (job,) = client.jobs.jobs(platform, manifest)
+    conditions = client.jobs.conditions_of(job.read())
+    client.delete_workloads(platform, name)
+    forget(platform, training)
     return said, conditions, mlflow_run(platform, training)
 
 
@@ -117,26 +121,26 @@ def require_part(platform: Platform, check: Check) -> None:
 # --- checkpoints, seen from outside ---------------------------------------------------------------------
 
 
-def kept(platform: Platform, training: str) -> list[dict[str, Any]]:
+def kept(platform: Platform, training: str, store: Any = None) -> list[dict[str, Any]]:
     """The checkpoints that the pointer names, the newest first."""
     key = f"{checkpoints.FOLDER}/{training}/{checkpoints.POINTER}"
     try:
-        body = platform.s3().get_object(Bucket=platform.access["S3_BUCKET"], Key=key)["Body"].read()
+        answer = (store or platform.s3()).get_object(Bucket=platform.access["S3_BUCKET"], Key=key)
+        found: list[dict[str, Any]] = json.loads(answer["Body"].read())["kept"]
     except Exception as error:
         if checkpoints.code_of(error) == "NoSuchKey":
             return []
         raise
-    found: list[dict[str, Any]] = json.loads(body)["kept"]
     return found
 
 
 def reached(platform: Platform, training: str, step: int, patience: float = 120) -> None:
     """Wait until a checkpoint of this step, or a later one, is there."""
-    deadline = time.monotonic() + patience
-    while not (there := kept(platform, training)) or there[0]["step"] < step:
+    store, deadline = platform.s3(), time.monotonic() + patience
+    while not (there := kept(platform, training, store)) or there[0]["step"] < step:
         if time.monotonic() > deadline:
             raise TimeoutError(f"training {training} had no checkpoint of step {step} after {patience:.0f} s")
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def damage(platform: Platform, key: str) -> None:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def client(platform: Platform) -> Iterator[Client]:
-    platform.ok("up", "--no-prove", "--parts", "core")
+    platform.ok("up", "--no-prove")  # All parts: each fault needs the proofs that it reddens.
     with Client.connect(kubeconfig=Cluster(platform.cluster).kubeconfig) as reached:
         yield reached
 

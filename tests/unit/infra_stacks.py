@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
@@ -137,12 +138,11 @@ def build(stack: str, config: Mapping[str, Any]) -> Stack:
 @functools.cache
 def built(stack: str) -> Stack:
     """A committed stack, with invented digests where it needs them: none can be resolved here."""
-    original = releases.load
-    releases.load = lambda: _pinned(original())
-    try:
+    lacks_upstream()  # It changes PATH for good.
+    pinned = _pinned(releases.load())
+    with mock.patch.dict(os.environ), mock.patch.object(releases, "load", return_value=pinned):
+        os.environ.pop(settings.PARTS_VARIABLE, None)  # A shell that `seatrial env` prepared has it.
         return build(stack, configuration(stack))
-    finally:
-        releases.load = original
 
 
 def _pinned(loaded: dict[str, releases.Release]) -> dict[str, releases.Release]:

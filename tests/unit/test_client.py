@@ -143,6 +143,13 @@ def test_a_restart_is_told_with_the_causes_also_of_pods_that_were_gone_at_once(f
     assert result.nodes == {"0": "work", "1": "work"}
 
 
+def test_a_pod_of_the_attempt_before_that_is_still_going_is_not_heard(following: Any) -> None:
+    going = ended("t-1-a", '{"error": "lost"}', index="1")
+    new = [ended("t-0-b", '{"loss": 1}', index="0", attempt="1"), pod("t-1-b", index="1", attempt="1")]
+    result, _ = following(Attempts([going], [going, *new]), "Complete")
+    assert result.messages == {"0": {"loss": 1}}
+
+
 def test_what_a_job_of_no_restarts_leaves_is_that_of_all_its_pods(following: Any) -> None:
     done = [ended("t-0", '{"a": 1}', index="0"), ended("t-1", '{"a": 2}', index="1")]
     result, said = following(Attempts([pod("t-0", index="0")], done), "Complete")

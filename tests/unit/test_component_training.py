@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from infra import patching, releases
+from infra import outputs, patching, releases
 from infra.components.training import certificate, patches, rights, runtimes
 from infra.components.training.component import Training, TrainingInputs, Upstream
 from infra.components.training.settings import RuntimeSettings, TrainingSettings
@@ -16,6 +16,7 @@ from infra.errors import ReleaseError
 from infra.upstream import Manifest
 from tests.unit.fake_cloud import FakeCloud, provision
 from tests.unit.infra_stacks import lacks_upstream
+from workloads import common
 
 CONTROLLERS = ("jobset-controller", "kubeflow-trainer-controller-manager", "mpi-operator")
 NEEDED = {"trainer": "kubeflow-trainer-webhook-cert", "jobset": "jobset-webhook-server-cert"}
@@ -177,9 +178,20 @@ def test_trainer_finds_the_job_and_the_container_that_it_trains_in() -> None:
 
 def test_a_failed_pod_is_jobsets_to_replace_and_nobody_elses() -> None:
     spec = runtime(max_restarts=1)["spec"]["template"]["spec"]
-    assert spec["failurePolicy"] == {"maxRestarts": 1}
+    assert spec["failurePolicy"]["maxRestarts"] == 1
     assert job()["spec"]["backoffLimit"] == 0
     assert job()["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_a_job_that_would_fail_again_is_not_made_anew() -> None:
+    spec = runtime()["spec"]["template"]["spec"]
+    [on_job] = spec["failurePolicy"]["rules"]
+    [on_pod] = job()["spec"]["podFailurePolicy"]["rules"]
+    assert on_job["action"] == "FailJobSet"
+    assert on_job["onJobFailureReasons"] == ["PodFailurePolicy"], "Kubernetes' name for what `on_pod` does"
+    assert on_pod["action"] == "FailJob"
+    assert on_pod["onExitCodes"]["values"] == [outputs.EXIT_HOPELESS] == [common.HOPELESS]
+    assert on_pod["onExitCodes"]["containerName"] == "node"
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -217,7 +229,8 @@ def test_changed_restart_rules_are_where_the_engine_is_told_to_replace() -> None
     for key in runtimes.RESTART_RULES.split("."):
         assert isinstance(place, dict)
         place = place[key]
-    assert place == {"maxRestarts": 3}
+    assert isinstance(place, dict)
+    assert place["maxRestarts"] == 3
 
 
 def test_who_may_look_may_not_write() -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import workloads
+from infra import outputs
 from workloads import common, pods
 from workloads.common import WorkloadError
 from workloads.ingest_flights import config as ingest_config
@@ -95,7 +96,7 @@ def test_both_forms_run_the_same_container_and_only_the_job_sets_what_trainer_se
     job = workloads.manifest("train_delay", IMAGE, form="Job", **options)[-1]
     trainer = train_job["spec"]["trainer"]
     main = job["spec"]["template"]["spec"]["containers"][0]
-    assert train_job["spec"]["runtimeRef"] == {"name": "torch"}
+    assert train_job["spec"]["runtimeRef"] == {"name": outputs.RUNTIME_TORCH}
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (3, 1)
     assert trainer["command"] == main["command"]
     assert trainer["command"][2:5] == ["workloads.torchrun", "-m", "workloads.train_delay.main"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from infra import kube
+from infra import kube, outputs
 from infra.components.training.settings import RuntimeSettings
 
 API = "trainer.kubeflow.org/v1alpha1"
@@ -26,6 +26,19 @@ def torch(name: str, settings: RuntimeSettings, *, gpu: bool) -> kube.Manifest:
             "metadata": {"labels": {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}},
             "spec": {
                 "backoffLimit": 0,
+                # Only so that JobSet can tell the reason: what would fail again is not made anew.
+                "podFailurePolicy": {
+                    "rules": [
+                        {
+                            "action": "FailJob",
+                            "onExitCodes": {
+                                "containerName": _NODE,
+                                "operator": "In",
+                                "values": [outputs.EXIT_HOPELESS],
+                            },
+                        }
+                    ]
+                },
                 "template": {"metadata": {"labels": {**kube.PART_OF, **_POD}}, "spec": _pod(settings, gpu)},
             },
         },
@@ -34,7 +47,16 @@ def torch(name: str, settings: RuntimeSettings, *, gpu: bool) -> kube.Manifest:
         "mlPolicy": {"numNodes": 1, "torch": {"numProcPerNode": 1}},
         "template": {
             "spec": {
-                "failurePolicy": {"maxRestarts": settings.max_restarts},
+                "failurePolicy": {
+                    "maxRestarts": settings.max_restarts,
+                    "rules": [
+                        {
+                            "name": "hopeless",
+                            "action": "FailJobSet",
+                            "onJobFailureReasons": ["PodFailurePolicy"],
+                        }
+                    ],
+                },
                 "replicatedJobs": [job],
             }
         },

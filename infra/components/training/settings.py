@@ -9,7 +9,10 @@ class RuntimeSettings(Settings):
     """What a TrainJob gets that names one of our runtimes and nothing else."""
 
     max_restarts: int = Field(default=3, ge=0)
-    """How often all pods of a job are made anew after any of them failed; then the job counts as failed."""
+    """How often all pods of a job are made anew after any of them failed; then the job counts as failed.
+
+    It does at once when a pod ended with `outputs.EXIT_HOPELESS`.
+    """
     resources: Resources = Resources(cpu="500m", memory="1Gi")
     """Of each node's container."""
 
