@@ -43,6 +43,8 @@ def command(doc: str | None, config: ModuleType, arguments: Sequence[str] | None
         "--set", action="append", default=[], metavar="NAME=VALUE", help="Another value of a setting"
     )
     given = parser.parse_args(arguments)
+    if not given.bare and not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise HopelessError("MLFLOW_TRACKING_URI is not set; give --bare where there is no platform")
     settings = changed(getattr(config, given.config)(), given.set)
     if settings.steps <= settings.warmup_steps:
         raise HopelessError(
