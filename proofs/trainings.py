@@ -15,11 +15,12 @@ from client.jobs import JobResult
 from proofs import probe
 from proofs.run import Check
 from workloads import checkpoints
+from workloads.settings import changed
 from workloads.train_delay import config
 
 CHANGES = ("epochs=30", "log_every=2", "checkpoint_every=4")
 """Long enough to be hit between two of its many checkpoints."""
-SETTINGS = config.changed(config.tiny(), CHANGES)
+SETTINGS = changed(config.tiny(), CHANGES)
 STEPS = SETTINGS.epochs * (SETTINGS.rows or 0) // SETTINGS.batch
 
 

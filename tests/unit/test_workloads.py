@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from concurrent.futures import wait
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
@@ -18,9 +19,10 @@ from workloads import common, pods
 from workloads.common import WorkloadError
 from workloads.ingest_flights import config as ingest_config
 from workloads.ingest_flights import main as ingest
+from workloads.recorder import Recorder
+from workloads.settings import changed
 from workloads.train_delay import config as train_config
 from workloads.train_delay import features, metrics
-from workloads.train_delay.recorder import Recorder
 
 IMAGE = "registry.example/seatrial/workloads:0123"
 
@@ -366,23 +368,32 @@ def test_the_roc_curve_runs_from_corner_to_corner() -> None:
 
 
 def test_a_setting_is_given_by_name_and_a_wrong_one_is_refused() -> None:
-    found = train_config.changed(train_config.tiny(), ["learning_rate=1e30", "epochs=3", "model=other"])
+    found = changed(train_config.tiny(), ["learning_rate=1e30", "epochs=3", "model=other"])
     assert (found.learning_rate, found.epochs, found.model) == (1e30, 3, "other")
-    assert train_config.changed(train_config.tiny(), []) == train_config.tiny()
+    assert changed(train_config.tiny(), []) == train_config.tiny()
     with pytest.raises(WorkloadError, match="there is no setting 'epoch'; there are: catalog, "):
-        train_config.changed(train_config.tiny(), ["epoch=3"])
+        changed(train_config.tiny(), ["epoch=3"])
     with pytest.raises(WorkloadError, match="setting epochs does not take 'many', it is like 1"):
-        train_config.changed(train_config.tiny(), ["epochs=many"])
+        changed(train_config.tiny(), ["epochs=many"])
     with pytest.raises(WorkloadError, match="setting log_every must be at least 1, it is 0"):
-        train_config.changed(train_config.tiny(), ["log_every=0"])
+        changed(train_config.tiny(), ["log_every=0"])
+
+
+def test_a_switch_is_given_as_true_or_false() -> None:
+    @dataclass(frozen=True)
+    class Settings:
+        compile: bool = True
+
+    assert changed(Settings(), ["compile=false"]) == Settings(compile=False)
+    assert changed(Settings(False), ["compile=true"]) == Settings(compile=True)
+    with pytest.raises(WorkloadError, match="setting compile does not take 'no', it is like True"):
+        changed(Settings(), ["compile=no"])
 
 
 def test_how_often_something_is_kept_does_not_make_another_training() -> None:
     settings = train_config.tiny()
-    assert train_config.changed(settings, ["checkpoint_every=7", "log_every=7"]).identity() == (
-        settings.identity()
-    )
-    assert train_config.changed(settings, ["seed=7"]).identity() != settings.identity()
+    assert changed(settings, ["checkpoint_every=7", "log_every=7"]).identity() == (settings.identity())
+    assert changed(settings, ["seed=7"]).identity() != settings.identity()
 
 
 class Mlflow:

@@ -1,7 +1,6 @@
 """The settings of the training; `reference()` states the numbers that it reaches."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from workloads.common import HopelessError
@@ -59,24 +58,3 @@ def reference() -> TrainDelay:
 def tiny() -> TrainDelay:
     """A few steps, for trying the way itself; registers under a name of its own."""
     return TrainDelay(epochs=1, batch=512, rows=4096, model="delay-classifier-tiny")
-
-
-def changed(settings: TrainDelay, assignments: Sequence[str]) -> TrainDelay:
-    """The settings with some of them given as `name=value`, for example `learning_rate=0.01`.
-
-    Raises:
-        HopelessError: there is no such setting, or the value does not fit it.
-    """
-    single = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    single = {name: value for name, value in single.items() if isinstance(value, int | float | str)}
-    for assignment in assignments:
-        name, _, text = assignment.partition("=")
-        if name not in single:
-            raise HopelessError(f"there is no setting '{name}'; there are: {', '.join(single)}")
-        try:
-            settings = replace(settings, **{name: type(single[name])(text)})
-        except ValueError as error:
-            raise HopelessError(
-                f"setting {name} does not take '{text}', it is like {single[name]!r}"
-            ) from error
-    return settings

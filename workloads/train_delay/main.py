@@ -20,10 +20,11 @@ from typing import Any
 
 import torch.distributed as dist
 
-from workloads import common
+from workloads import common, ranks
 from workloads.checkpoints import Checkpoints
 from workloads.common import HopelessError, WorkloadError, log
-from workloads.train_delay import config, ranks
+from workloads.settings import changed
+from workloads.train_delay import config
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Content, Data, Source, locate, read, split
 from workloads.train_delay.features import Preprocessing
@@ -129,7 +130,7 @@ def main() -> None:
         "--set", action="append", default=[], metavar="NAME=VALUE", help="Another value of a setting"
     )
     given = parser.parse_args()
-    common.run(lambda: work(config.changed(getattr(config, given.config)(), given.set), given.snapshot))
+    common.run(lambda: work(changed(getattr(config, given.config)(), given.set), given.snapshot))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ import torch.distributed as dist
 
 from workloads import common
 from workloads.common import WorkloadError, log
+from workloads.recorder import Recorder
 from workloads.train_delay import metrics
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Content, Data
 from workloads.train_delay.features import KEY, Preprocessing
 from workloads.train_delay.model import DelayClassifier
-from workloads.train_delay.recorder import Recorder
 from workloads.train_delay.registry import register
 from workloads.train_delay.training import Learner, logits
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from workloads import ranks
 from workloads.common import HopelessError, log
-from workloads.train_delay import ranks
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Data
 from workloads.train_delay.features import Preprocessing
