@@ -1,8 +1,8 @@
 """What a benchmark is, and how its module in `benchmarks/suite/` is found.
 
 A module has one object `BENCHMARK` whose name is the module's. Its `measure(platform, plan)` yields one
-`Taken` for each pair; it asks `plan.turns()` or `plan.blocks()` for the order of the two sides, which a seeded
-coin decides, and knows nothing of limits and verdicts.
+`Taken` for each pair; it asks `plan.turns()` or `plan.blocks()` for the order of the two sides, which a
+seeded coin decides, and knows nothing of limits and verdicts.
 """
 
 import fnmatch
@@ -53,8 +53,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the pods of a pair saw of their nodes meanwhile."""
+    """What a pod of a pair saw of its node meanwhile."""
 
+    node: str
     cpu: str
     """The processor's model."""
     steal_percent: float
@@ -101,6 +102,7 @@ class Plan:
         self.first = first
         """The number of the first pair: more than 0 when an earlier run is taken further."""
         self.block = block
+        self.budget = budget
         self.until = None if budget is None else time.monotonic() + budget
         self.out_of_time = False
 

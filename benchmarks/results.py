@@ -110,17 +110,18 @@ class Pair(Strict):
 
 
 class Summary(Strict):
-    """One side of a metric over the pairs that count."""
+    """One side of a metric over the pairs that count, each of which gives the median of its samples."""
 
+    pairs: int
     n: int
-    """Samples."""
+    """Samples in these pairs."""
     median: Number | None
     mean: Number | None
     sd: Number | None
     ci95: tuple[Number, Number] | None
-    """Of the median, by bootstrap over blocks."""
+    """Of the median, by bootstrap over blocks; None for a single block."""
     quantiles: dict[str, Number | None] = {}
-    """None where there are fewer samples than `n_required`."""
+    """Of all samples, left out where a pair gives but one; None with fewer samples than `n_required`."""
     quantile_bound99: dict[str, Number | None] = {}
     """Upper bound of the quantile at 99 % confidence (LoadGen's early stopping)."""
     n_required: dict[str, int] = {}

@@ -56,21 +56,20 @@ def effect(d: Floats, blocks: Sequence[int], alpha: float) -> Effect:
     """The effect of log ratios `d`; pairs of the same block are resampled together."""
     if d.size == 0:
         raise ValueError("no pair to compute an effect from")
-    medians = resampled_medians([np.array([value]) for value in d], blocks)
+    medians = resampled_medians(d, blocks)
     lower, upper = (float(np.quantile(medians, q, method="inverted_cdf")) for q in (alpha, 1 - alpha))
     p_worse = (1 + int(np.sum(medians <= 0))) / (medians.size + 1)
     return Effect(math.exp(float(np.median(d))), math.exp(lower), math.exp(upper), p_worse, d.size)
 
 
-def resampled_medians(samples: Sequence[Floats], blocks: Sequence[int], resamples: int = RESAMPLES) -> Floats:
-    """Medians of `resamples` draws of whole blocks, with replacement; one array and one block a pair."""
-    by_block: dict[int, list[Floats]] = {}
-    for values, block in zip(samples, blocks, strict=True):
-        by_block.setdefault(block, []).append(values)
-    pools = [np.concatenate(parts) for parts in by_block.values()]
-    dice = np.random.default_rng(SEED)
-    draws = dice.integers(0, len(pools), (resamples, len(pools)))
-    if all(pool.size == 1 for pool in pools):
+def resampled_medians(values: Floats, blocks: Sequence[int]) -> Floats:
+    """Medians of 2,000 draws of whole blocks, with replacement; `blocks` names each value's block."""
+    by_block: dict[int, list[float]] = {}
+    for value, block in zip(values.tolist(), blocks, strict=True):
+        by_block.setdefault(block, []).append(value)
+    pools = [np.array(pool) for pool in by_block.values()]
+    draws = np.random.default_rng(SEED).integers(0, len(pools), (RESAMPLES, len(pools)))
+    if len(pools) == values.size:
         return np.asarray(np.median(np.concatenate(pools)[draws], axis=1), dtype=np.float64)
     return np.array([np.median(np.concatenate([pools[place] for place in row])) for row in draws])
 
@@ -153,11 +152,11 @@ def quantile_bound(samples: Floats, q: float) -> float | None:
 # --- one side -----------------------------------------------------------------------------------------------
 
 
-def interval95(samples: Sequence[Floats], blocks: Sequence[int]) -> tuple[float, float] | None:
+def interval95(values: Floats, blocks: Sequence[int]) -> tuple[float, float] | None:
     """The 95 % bootstrap interval of the median; None for fewer than two blocks."""
     if len(set(blocks)) < 2:
         return None
-    medians = resampled_medians(samples, blocks)
+    medians = resampled_medians(values, blocks)
     low, high = np.quantile(medians, (0.025, 0.975), method="inverted_cdf")
     return float(low), float(high)
 

@@ -33,9 +33,9 @@ def results(**changed: Any) -> Results:
     parts: dict[str, Any] = {
         "schema": "seatrial.bench/v1",
         "run": Run(
-            id="20260102T030405Z-7f3a", benchmark="collectives",
-            started=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), seconds=93.5, seed=42, pairs=3, ended="budget", reason="the time budget of 90 s was used up",
-            complete=False,
+            id="20260102T030405Z-7f3a", benchmark="collectives", seconds=93.5, seed=42, pairs=3,
+            started=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), ended="budget",
+            reason="the time budget of 90 s was used up", complete=False,
         ),
         "subject": Subject(stack="local", commit="084a288", dirty=True, images={"workloads:1": "sha256:aa"}),
         "env": Environment(
@@ -54,7 +54,7 @@ def results(**changed: Any) -> Results:
                 id="coll.busbw", case="16MiB", unit="GB/s", better="higher", role="gate", tier=2,
                 candidate="pods", base="one_pod",
                 samples={"pods": [[0.4, 0.5], [0.1]], "one_pod": [[0.6], []]}, value=0.45,
-                summary={"pods": Summary(n=2, median=0.45, mean=0.45, sd=0.05, ci95=None,
+                summary={"pods": Summary(pairs=1, n=2, median=0.45, mean=0.45, sd=0.05, ci95=None,
                                          quantiles={"0.9": None}, quantile_bound99={"0.9": None},
                                          n_required={"0.9": 64})},
             ),
@@ -66,7 +66,8 @@ def results(**changed: Any) -> Results:
         "validity": [Condition(id="pairs.discarded", value=0.5, limit=0.2, ok=False)],
         "comparison": Comparison(alpha=0.01, verdicts=[
             Verdict(id="coll.busbw", case="16MiB", role="gate", verdict="invalid",
-                    message="half was discarded", ratio=0.75, ci=(0.7, 0.8), pairs=1, p_value=0.9, q_value=0.9),
+                    message="half was discarded", ratio=0.75, ci=(0.7, 0.8), pairs=1,
+                    p_value=0.9, q_value=0.9),
         ]),
         "attachments": [Attachment(path="collectives.log", sha256="cc", type="pod-logs")],
     }  # fmt: skip
