@@ -20,6 +20,7 @@ from benchmarks.results import (
     Run,
     Subject,
     Summary,
+    counting,
 )
 
 DISCARDED_SHARE = 0.2
@@ -134,16 +135,6 @@ def conditions(run: Run, pairs: Sequence[Pair]) -> list[Condition]:
         ),
         Condition(id="run.failed", value=failed, limit=0, ok=not failed),
     ]
-
-
-def counting(
-    pairs: Sequence[Pair], lists: Sequence[Sequence[float]]
-) -> tuple[statistics.Floats, list[int], statistics.Floats]:
-    """Of the pairs that count: the median of each, its block, and all samples."""
-    used = [(pair, own) for pair, own in zip(pairs, lists, strict=True) if own and not pair.discarded]
-    middles = np.array([np.median(own) for _, own in used], dtype=np.float64)
-    every = np.concatenate([np.asarray(own, dtype=np.float64) for _, own in used] or [np.array([])])
-    return middles, [pair.block for pair, _ in used], every
 
 
 def summary(pairs: Sequence[Pair], lists: Sequence[Sequence[float]]) -> Summary:

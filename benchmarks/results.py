@@ -4,13 +4,15 @@ Raw samples stay in it, so that every figure can be computed again. GB is 1e9 by
 two, times are UTC. What could not be measured is `null` with a reason, never left out.
 """
 
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.statistics import Floats
 
 SCHEMA = "seatrial.bench/v1"
 Unit = Literal["s", "ms", "us", "1/s", "GB/s", "ratio", "count"]
@@ -271,6 +273,14 @@ class Results(Strict):
             ) from wrong
 
 
+def counting(pairs: Sequence[Pair], lists: Sequence[Sequence[float]]) -> tuple[Floats, list[int], Floats]:
+    """Of the pairs that count: the median of each, its block, and all samples."""
+    used = [(pair, own) for pair, own in zip(pairs, lists, strict=True) if own and not pair.discarded]
+    middles = np.array([np.median(own) for _, own in used], dtype=np.float64)
+    every = np.concatenate([np.asarray(own, dtype=np.float64) for _, own in used] or [np.array([])])
+    return middles, [pair.block for pair, _ in used], every
+
+
 def complaints(wrong: ValidationError) -> str:
     """One line a complaint: where, and what is wrong with what was given."""
     lines = []
@@ -283,8 +293,3 @@ def complaints(wrong: ValidationError) -> str:
 def short(given: Any, limit: int = 60) -> str:
     text = repr(given)
     return text if len(text) <= limit else f"{text[:limit]}…"
-
-
-def finite(value: float) -> float | None:
-    """JSON knows no NaN and no infinity."""
-    return value if math.isfinite(value) else None
