@@ -149,7 +149,7 @@ class Benchmark:
 
 NEEDS: dict[str, Callable[[Platform], bool]] = {
     "data": lambda platform: "S3_BUCKET" in platform.access,
-    "postgresql": lambda platform: "PGHOST" in platform.access,
+    "tuning": lambda platform: "OPTUNA_STORAGE" in platform.access,
 }
 """Part of the platform → whether it is there."""
 

@@ -58,5 +58,6 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Any:
         "benchmarks.environment.k8s.VersionApi",
         lambda _: Some(get_code=lambda: Some(git_version="v1.36.3")),
     )
+    monkeypatch.setattr("benchmarks.environment.git", lambda *words: "084a288" if "HEAD" in words else "")
     core = Some(read_node=lambda name: Some(metadata=Some(name=name), status=status))
-    return Some(api=None, core=core, access={"PGHOST": "x"})
+    return Some(api=None, core=core, access={"OPTUNA_STORAGE": "x"})
