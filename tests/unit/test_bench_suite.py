@@ -249,3 +249,24 @@ def test_the_program_and_what_it_imports_travel_together() -> None:
     files = next(item for item in pods.manifests(Launch("collectives", "w:1", {})) if "data" in item)
     assert set(files["data"]) == {"watch.py", "ranks.py", "collectives.py"}
     assert "def main" in files["data"]["collectives.py"]
+
+
+def test_a_launch_brings_back_what_its_first_pod_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed: list[str] = []
+
+    def deploy(_: Any, name: str, items: list[dict[str, Any]], **__: Any) -> None:
+        deployed.extend(f"{name}: {item['kind']}" for item in items)
+
+    def pod(index: int) -> Any:
+        status = Some(image_id=f"registry/workloads@sha256:{index}")
+        return Some(metadata=Some(name=f"p-{index}"), status=Some(container_statuses=[status]))
+
+    monkeypatch.setattr("client.deploy", deploy)
+    monkeypatch.setattr("client.jobs.pods_of", lambda *_: [pod(0), pod(1)])
+    monkeypatch.setattr(
+        "client.objects.request", lambda _, method, path, accept: f"{method} {path} as {accept}"
+    )
+    printed = pods.launch(Some(api=None), Launch("collectives", "w:1", {}, pods=2))
+    assert deployed == [f"bench-collectives: {kind}" for kind in ("ConfigMap", "Service", "Job")]
+    assert printed.text == "GET /api/v1/namespaces/workloads/pods/p-0/log as */*"
+    assert printed.images == {"w:1": "sha256:0"}
