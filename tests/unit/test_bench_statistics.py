@@ -120,6 +120,12 @@ def test_the_bound_of_a_quantile_holds_in_99_of_100_runs() -> None:
     assert np.mean([bound is not None and bound >= true for bound in bounds]) >= 0.99
 
 
+@pytest.mark.parametrize(("n", "q"), [(64, 0.9), (1000, 0.9), (5000, 0.99), (700, 0.5)])
+def test_the_bound_is_the_lowest_sample_that_the_number_of_samples_certifies(n: int, q: float) -> None:
+    above = n - int(statistics.quantile_bound(np.arange(float(n)), q) or 0)
+    assert statistics.samples_needed(q, above) <= n < statistics.samples_needed(q, above + 1)
+
+
 def test_more_samples_bring_the_bound_closer() -> None:
     evenly = np.linspace(0, 1, 10_000)
     bounds = [statistics.quantile_bound(evenly[:: 10_000 // n], 0.9) or 9.0 for n in (64, 1000, 10_000)]
