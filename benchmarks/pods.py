@@ -16,6 +16,7 @@ import client
 from benchmarks.benchmark import Seen
 from benchmarks.errors import BenchmarkError
 from client import Platform, jobs, objects, outputs
+from client.pods import Watched
 from workloads import pods
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -70,7 +71,8 @@ def launch(platform: Platform, wanted: Launch) -> Printed:
     began = time.monotonic()
     client.deploy(platform, wanted.name, manifests(wanted), deadline=DEADLINE)
     seconds = time.monotonic() - began
-    found = jobs.pods_of(platform, wanted.name, outputs.NAMESPACE_WORKLOADS)
+    of_this_job = f"{jobs.PODS_OF['Job']}={wanted.name}"
+    found = Watched(platform, outputs.NAMESPACE_WORKLOADS, of_this_job).look()
     path = f"/api/v1/namespaces/{outputs.NAMESPACE_WORKLOADS}/pods/{found[0].metadata.name}/log"
     digest = found[0].status.container_statuses[0].image_id.rpartition("@")[2]
     text = objects.request(platform.api, "GET", path, accept="*/*")

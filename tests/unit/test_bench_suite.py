@@ -262,7 +262,7 @@ def test_a_launch_brings_back_what_its_first_pod_printed(monkeypatch: pytest.Mon
         return Some(metadata=Some(name=f"p-{index}"), status=Some(container_statuses=[status]))
 
     monkeypatch.setattr("client.deploy", deploy)
-    monkeypatch.setattr("client.jobs.pods_of", lambda *_: [pod(0), pod(1)])
+    monkeypatch.setattr("client.pods.Watched.look", lambda _: [pod(0), pod(1)])
     monkeypatch.setattr(
         "client.objects.request", lambda _, method, path, accept: f"{method} {path} as {accept}"
     )
