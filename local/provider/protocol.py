@@ -13,7 +13,7 @@ provider: Any = stub("provider_pb2")
 provider_grpc: Any = stub("provider_pb2_grpc")
 status: Any = stub("status_pb2")
 
-# By default a message may hold 100 others inside each other, and an object takes three a level: definitions of
-# kinds with a pod template in a pod template's list are deeper. `pulumi` lifts the limit in the same way.
+# By default a message may hold 100 others inside each other, and an object takes three a level: definitions
+# of kinds that hold templates of templates of pods are deeper. `pulumi` lifts the limit in the same way.
 if cpp_message._message is not None:
     cpp_message._message.SetAllowOversizeProtos(True)

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from infra import outputs, patching, releases
-from infra.components.training import certificate, patches, rights, runtimes
+from infra.components.training import admission, certificate, patches, rights, runtimes
 from infra.components.training.component import Training, TrainingInputs, Upstream
 from infra.components.training.settings import RuntimeSettings, TrainingSettings
 from infra.errors import ReleaseError
@@ -118,7 +118,8 @@ def test_a_controller_passes_the_restricted_level_and_has_its_size_from_the_sett
     assert set(container["resources"]["limits"]) == {"memory"}
     assert container["image"].endswith("@sha256:0")
     assert container.get("imagePullPolicy", "IfNotPresent") == "IfNotPresent"
-    assert "readinessProbe" in container
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert container[probe]["timeoutSeconds"] >= 3, probe
 
 
 def test_the_deployments_behind_webhooks_settle_before_anyone_asks_them() -> None:
@@ -242,6 +243,14 @@ def test_who_may_look_may_not_write() -> None:
     assert [rule["verbs"] for rule in shared] == [["get", "list", "watch"]]
 
 
+def test_only_jobs_that_name_our_runtimes_must_name_an_image() -> None:
+    rule, binding = admission.policy(("torch-gpu", "torch"))
+    [validation] = rule["spec"]["validations"]
+    assert '.name in ["torch", "torch-gpu"]' in validation["expression"]
+    assert "torch and torch-gpu have none" in validation["message"]
+    assert binding["spec"] == {"policyName": rule["metadata"]["name"], "validationActions": ["Deny"]}
+
+
 DEPLOYMENT: Manifest = {
     "kind": "Deployment",
     "metadata": {"name": "a"},
@@ -255,6 +264,7 @@ DEPLOYMENT: Manifest = {
         patches.leave_out_the_empty_certificate,
         patches.leave_out_the_namespace,
         patches.leave_out_kubeflows_roles,
+        patches.give_probes_time,
         patches.keep_its_lease_in("here"),
     ],
 )

@@ -17,7 +17,8 @@ from tests.unit.infra_stacks import STACKS, build, built, configuration, secrets
 ROOT = Path(__file__).parents[2]
 CLUSTER_WIDE = {
     "Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ClusterTrainingRuntime",
-    "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from infra import charts, kube, patching, pods
-from infra.components.training import certificate, patches, rights, runtimes
+from infra.components.training import admission, certificate, patches, rights, runtimes
 from infra.components.training.settings import TrainingSettings
 from infra.releases import Release
 from infra.secrets import GeneratedSecret
@@ -77,7 +77,9 @@ class Training(pulumi.ComponentResource):
         # Without JobSet's kind Trainer does not start.
         trainer = self._trainer(settings.trainer, jobset.definitions)
         mpi = self._mpi_operator(settings.mpi_operator)
-        charts.register(rights.roles(), self._child)
+        charts.register(
+            [*rights.roles(), *admission.policy((inputs.runtime, inputs.gpu_runtime))], self._child
+        )
         made = self._runtimes(settings, [*jobset.ready, *trainer.ready, *mpi.ready])
         self.runtimes = pulumi.Output.all(*(each.output("metadata")["name"] for each in made))
         self.register_outputs({"runtimes": self.runtimes})
@@ -121,6 +123,7 @@ class Training(pulumi.ComponentResource):
                 patches.leave_out_the_empty_certificate,
                 patches.restrict,
                 patches.count_as_available_when_reachable,
+                patches.give_probes_time,
             ],
             values=values,
             namespace=self._inputs.namespace,

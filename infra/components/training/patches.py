@@ -9,6 +9,8 @@ UID = 65532
 
 _SETTLED = 5
 """Seconds in which a Service's new endpoint has reached the proxies of all nodes."""
+_PATIENCE = 5
+"""Seconds that a probe waits for an answer."""
 
 
 def leave_out_the_empty_certificate(objects: list[Manifest]) -> list[Manifest]:
@@ -53,6 +55,14 @@ def count_as_available_when_reachable(objects: list[Manifest]) -> list[Manifest]
     return objects
 
 
+def give_probes_time(objects: list[Manifest]) -> list[Manifest]:
+    """A webhook that is taken from its Service refuses everything; a second is short on a machine at work."""
+    for probe in ("livenessProbe", "readinessProbe"):
+        expect(probe in container(objects), f"a {probe}")
+        container(objects)[probe]["timeoutSeconds"] = _PATIENCE
+    return objects
+
+
 def serve_metrics(*arguments: str) -> Patch:
     """Both Trainer and the MPI Operator serve metrics only when they are told to."""
 
@@ -87,8 +97,8 @@ def ask_for_health(port: int) -> Patch:
         found = container(objects)
         expect(not {"livenessProbe", "readinessProbe"} & set(found), "no probe")
         probe = {"httpGet": {"path": "/healthz", "port": port}}
-        found["readinessProbe"] = {**probe, "periodSeconds": 5}
-        found["livenessProbe"] = {**probe, "periodSeconds": 20, "failureThreshold": 3}
+        found["readinessProbe"] = {**probe, "periodSeconds": 5, "timeoutSeconds": _PATIENCE}
+        found["livenessProbe"] = {**probe, "periodSeconds": 20, "timeoutSeconds": _PATIENCE}
         return objects
 
     return patch
