@@ -221,12 +221,14 @@ def untrained_version(platform: Platform) -> Iterator[None]:
 def meddling(
     platform: Platform, names: tuple[str, ...], meddle: Callable[[Any, str], None]
 ) -> Iterator[None]:
-    """Do something once to each MLflow run of a training with one of these names while it runs."""
+    """Do something once to each MLflow run of a training with one of these names that has not finished; one
+    that fails may run for too short a time to be met.
+    """
     mlflow, over, met = platform.mlflow(), threading.Event(), set[str]()
 
     def watch() -> None:
         while not over.wait(0.3):
-            for run in _running(mlflow):
+            for run in _unfinished(mlflow):
                 name = run.data.tags.get("training", "").rpartition("-")[0]
                 if name in names and run.info.run_id not in met:
                     met.add(run.info.run_id)
@@ -241,9 +243,9 @@ def meddling(
         watcher.join()
 
 
-def _running(mlflow: Any) -> list[Any]:
+def _unfinished(mlflow: Any) -> list[Any]:
     experiment = mlflow.get_experiment_by_name(training.SETTINGS.experiment)
-    found: list[Any] = mlflow.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
+    found: list[Any] = mlflow.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'")
     return found
 
 
