@@ -15,17 +15,34 @@ MEASURED = ("quality", "speed", "rates")
 
 
 class Run:
-    """One run; its numbers are written behind the training's back, many in a request."""
+    """One run; its numbers are written behind the training's back, many in a request.
 
-    def __init__(self, experiment: str, tags: dict[str, str], parameters: dict[str, Any]) -> None:
+    With the id of a `training`, one that is taken up again goes on in the run that it began.
+    """
+
+    def __init__(
+        self, experiment: str, tags: dict[str, str], parameters: dict[str, Any], training: str | None = None
+    ) -> None:
         self.mlflow = common.mlflow()
         from workloads.recorder import Recorder
 
         with self.calls():
             self.mlflow.set_experiment(experiment)
-            self.id: str = self.mlflow.start_run(tags=tags).info.run_id
-            self.mlflow.log_params(parameters)
+            begun = self._begun(training) if training else None
+            if begun:
+                self.restarts = int(begun.data.tags["restarts"]) + 1
+                self.mlflow.start_run(begun.info.run_id, tags={"restarts": str(self.restarts)})
+            else:
+                self.restarts = 0
+                named = {"training": training, "restarts": "0"} if training else {}
+                self.mlflow.start_run(tags={**named, **tags})
+                self.mlflow.log_params(parameters)
+            self.id: str = self.mlflow.active_run().info.run_id
             self.recorder = Recorder(self.mlflow.tracking.MlflowClient(), self.id)
+
+    def _begun(self, training: str) -> Any:
+        found = self.mlflow.search_runs(filter_string=f"tags.training = '{training}'", output_format="list")
+        return found[0] if found else None
 
     @contextmanager
     def calls(self) -> Iterator[None]:
@@ -41,7 +58,12 @@ class Run:
         """The values of a series so far, a step each; nobody waits for the server."""
         self.recorder.series(name, values)
 
-    def finish(self, report: dict[str, Any]) -> None:
+    def check(self) -> None:
+        """Fail if something could not be written; nobody waits for what is on its way."""
+        with self.calls():
+            self.recorder.check()
+
+    def report(self, report: dict[str, Any]) -> None:
         """Write what was measured as metrics, and all of the report as `report.json`."""
         for name, value in numbers({part: report[part] for part in MEASURED}).items():
             self.recorder.series(name, [value])

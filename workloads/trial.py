@@ -188,7 +188,7 @@ class Trial:
             "seconds": round(time.monotonic() - self.began, 1),
         }
         for run in self.runs:
-            run.finish(report)
+            run.report(report)
             report["run_id"] = run.id
         if self.asked.output:
             text = json.dumps({**report, "losses": self.losses}, indent=1)

@@ -3,8 +3,6 @@
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from workloads import common
-from workloads.common import WorkloadError, log
-from workloads.recorder import Recorder
+from workloads import common, tracking
 from workloads.train_delay import metrics
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Content, Data
@@ -26,50 +22,20 @@ from workloads.train_delay.training import Learner, logits
 HERE = Path(__file__).parent
 
 
-class Run:
-    """The run of `training`; a training that is taken up again goes on in the run that it began."""
+class Run(tracking.Run):
+    """The run of `training`."""
 
     def __init__(self, settings: TrainDelay, content: Content, training: str) -> None:
-        self.mlflow = common.mlflow()
         self.settings = settings
         self.lineage = lineage(settings, content)
-        with self.calls():
-            self.client = self.mlflow.tracking.MlflowClient()
-            self.mlflow.set_experiment(settings.experiment)
-            begun = self.mlflow.search_runs(
-                filter_string=f"tags.training = '{training}'", output_format="list"
-            )
-            if begun:
-                self.restarts = int(begun[0].data.tags["restarts"]) + 1
-                self.run = self.mlflow.start_run(begun[0].info.run_id, tags={"restarts": str(self.restarts)})
-            else:
-                self.restarts = 0
-                tags = {"training": training, "restarts": "0", **self.lineage, **hardware()}
-                self.run = self.mlflow.start_run(tags=tags)
-                self.mlflow.log_params({**asdict(settings), "ranks": dist.get_world_size()})
-            self.id: str = self.run.info.run_id
-            self.recorder = Recorder(self.client, self.id)
-
-    @contextmanager
-    def calls(self) -> Iterator[None]:
-        """Failures of the server are reported as that."""
-        try:
-            yield
-        except Exception as error:
-            raise WorkloadError(
-                f"MLflow at {common.env('MLFLOW_TRACKING_URI')} failed: {type(error).__name__}: {error}"
-            ) from error
+        parameters = {**asdict(settings), "ranks": dist.get_world_size()}
+        super().__init__(settings.experiment, {**self.lineage, **hardware()}, parameters, training)
 
     def tell(self, learner: Learner) -> None:
         """Hand over the losses so far; nobody waits for the server."""
         self.recorder.series("loss", learner.losses)
         self.recorder.series("train_loss", learner.train_losses)
         self.recorder.series("validation_loss", learner.validation_losses)
-
-    def check(self) -> None:
-        """Fail if something could not be written; nobody waits for what is on its way."""
-        with self.calls():
-            self.recorder.check()
 
     def finish(
         self, network: DelayClassifier, preprocessing: Preprocessing, test: Data, hashes: list[str]
@@ -95,14 +61,6 @@ class Run:
             "run_id": self.id, "model": self.settings.model, "version": version, "restarts": self.restarts,
             **self.lineage, "weights_sha256": hashes, **report["metrics"],
         }  # fmt: skip
-
-    def fail(self) -> None:
-        """Mark the run as failed, if the server still listens."""
-        try:
-            self.recorder.flush()
-            self.mlflow.end_run("FAILED")
-        except Exception as error:
-            log("could not mark the run as failed", error=error)
 
 
 def lineage(settings: TrainDelay, content: Content) -> dict[str, str]:
