@@ -21,7 +21,7 @@ from workloads import checkpoints
 from workloads.train_delay import config
 
 CHANGES = ("epochs=60", "log_every=1", "checkpoint_every=2")
-"""So many checkpoints that a kill lands among them: it takes a second to arrive, a step a few milliseconds."""
+"""So many checkpoints that a kill lands among them: it takes a second, a step some milliseconds."""
 SETTINGS = config.changed(config.tiny(), CHANGES)
 STEPS = SETTINGS.epochs * (SETTINGS.rows or 0) // SETTINGS.batch
 
