@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from kubernetes import client as k8s
+from kubernetes.stream import stream
+
 import client
 import workloads
 from client import ClientError, Platform, outputs
@@ -18,8 +21,8 @@ from workloads import checkpoints
 from workloads.settings import changed
 from workloads.train_delay import config
 
-CHANGES = ("epochs=30", "log_every=2", "checkpoint_every=4")
-"""Long enough to be hit between two of its many checkpoints."""
+CHANGES = ("epochs=60", "log_every=1", "checkpoint_every=2")
+"""So many checkpoints that a kill lands among them: it takes a second, a step some milliseconds."""
 SETTINGS = changed(config.tiny(), CHANGES)
 STEPS = SETTINGS.epochs * (SETTINGS.rows or 0) // SETTINGS.batch
 
@@ -160,15 +163,22 @@ def forget(platform: Platform, training: str) -> None:
 
 
 def kill(platform: Platform, name: str, rank: int) -> None:
-    """Take a rank's pod away at once: its processes get SIGKILL."""
+    """SIGKILL for a rank's process, at once: taking its pod away takes longer than the rest of the training.
+
+    Its torchrun is process 1 of the container, which nothing inside can kill.
+    """
     pods = platform.core.list_namespaced_pod(
         outputs.NAMESPACE_WORKLOADS,
         label_selector=f"{client.jobs.PODS_OF['TrainJob']}={name},{client.pods.INDEX_LABEL}={rank}",
     )
-    for pod in pods.items:
-        platform.core.delete_namespaced_pod(
-            pod.metadata.name, outputs.NAMESPACE_WORKLOADS, grace_period_seconds=0
-        )
+    (pod,) = pods.items
+    # A client of its own: `stream` changes the one that it is given while it connects.
+    core = k8s.CoreV1Api(k8s.ApiClient(platform.api.configuration))
+    command = ["sh", "-c", "kill -9 -1"]
+    stream(
+        core.connect_get_namespaced_pod_exec, pod.metadata.name, outputs.NAMESPACE_WORKLOADS,
+        command=command, stdout=True, stderr=True,
+    )  # fmt: skip
 
 
 # --- comparing ------------------------------------------------------------------------------------------
