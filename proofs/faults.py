@@ -282,7 +282,7 @@ def _of_small_trainings() -> tuple[Fault, ...]:
             "strange-loss-of-one-rank",
             meddled(damage.strange_loss, "probe-one-rank"),
             ("training.one_rank_learns_what_two_learn",),
-            ("no loss differs by more than",),
+            ("none of them differs by more than",),
         ),
         Fault(
             "lost-run",
