@@ -17,6 +17,7 @@ from infra.components.object_store.component import ObjectStore, ObjectStoreInpu
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
+from infra.components.tuning.component import Tuning, TuningInputs
 from infra.components.workload_access.component import WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
 from infra.releases import Releases
@@ -32,7 +33,8 @@ def build() -> None:
     store = _object_store(stack)
     trino = _trino(stack, databases, store)
     mlflow = _mlflow(stack, databases, store)
-    _access(stack, databases, store, trino, mlflow, monitoring)
+    tuning = _tuning(stack, databases)
+    _access(stack, databases, store, trino, mlflow, monitoring, tuning)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -111,6 +113,7 @@ def _databases(stack: Stack) -> Postgresql:
         DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
         DatabaseWish(name="mlflow"),
         DatabaseWish(name="mlflow_auth"),
+        DatabaseWish(name="optuna"),
         DatabaseWish(name="staging"),
     )
     inputs = PostgresqlInputs(
@@ -152,6 +155,15 @@ def _mlflow(stack: Stack, databases: Postgresql, store: ObjectStore) -> Mlflow:
     return Mlflow("mlflow", stack.chosen.mlflow, inputs, stack.opts)
 
 
+def _tuning(stack: Stack, databases: Postgresql) -> Tuning:
+    inputs = TuningInputs(
+        namespace=outputs.NAMESPACE_ML,
+        image=stack.releases.image("optuna-dashboard"),
+        studies=databases.databases["optuna"],
+    )
+    return Tuning("tuning", stack.chosen.tuning, inputs, stack.opts)
+
+
 def _access(
     stack: Stack,
     databases: Postgresql,
@@ -159,6 +171,7 @@ def _access(
     trino: Trino,
     mlflow: Mlflow,
     monitoring: Monitoring,
+    tuning: Tuning,
 ) -> None:
     inputs = WorkloadAccessInputs(
         namespace=outputs.NAMESPACE_WORKLOADS,
@@ -171,5 +184,7 @@ def _access(
         trino_ca=trino.ca,
         mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
         prometheus_url=monitoring.prometheus_url,
+        studies=databases.databases["optuna"],
+        dashboard_url=tuning.url,
     )
     WorkloadAccess("workload-access", inputs, stack.opts)

@@ -19,6 +19,7 @@ from infra.components.namespaces.settings import NamespacesSettings
 from infra.components.object_store.settings import ObjectStoreSettings
 from infra.components.postgresql.settings import PostgresqlSettings
 from infra.components.trino.settings import TrinoSettings
+from infra.components.tuning.settings import TuningSettings
 from infra.errors import SettingsError
 from infra.releases import ImagePolicy
 from infra.settings_base import Settings, explain
@@ -61,6 +62,7 @@ class PlatformSettings(Settings):
     object_store: ObjectStoreSettings = ObjectStoreSettings()
     trino: TrinoSettings = TrinoSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    tuning: TuningSettings = TuningSettings()
 
 
 def of_this_stack(stack: str) -> PlatformSettings:

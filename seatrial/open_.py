@@ -14,6 +14,7 @@ from seatrial.context import LOCAL_STACK
 PARTS = {
     "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     "trino": ("TRINO_URL", "TRINO_USER", "TRINO_PASSWORD"),
+    "optuna": ("OPTUNA_DASHBOARD_URL", None, None),
     "prometheus": ("PROMETHEUS_URL", None, None),
     "s3": ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }

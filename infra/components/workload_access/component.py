@@ -26,6 +26,10 @@ class WorkloadAccessInputs:
     trino_ca: pulumi.Input[str]
     mlflow: Login
     prometheus_url: pulumi.Input[str]
+    studies: Database
+    """Where Optuna keeps studies."""
+    dashboard_url: pulumi.Input[str]
+    """Where they are seen."""
 
 
 class WorkloadAccess(pulumi.ComponentResource):
@@ -70,4 +74,6 @@ def _services(inputs: WorkloadAccessInputs) -> dict[str, pulumi.Input[str]]:
         "MLFLOW_TRACKING_USERNAME": inputs.mlflow.user,
         "MLFLOW_TRACKING_PASSWORD": inputs.mlflow.password,
         "PROMETHEUS_URL": inputs.prometheus_url,
+        "OPTUNA_STORAGE": inputs.studies.account_url("postgresql+psycopg"),
+        "OPTUNA_DASHBOARD_URL": inputs.dashboard_url,
     }
