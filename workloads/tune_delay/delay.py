@@ -1,4 +1,4 @@
-"""What is tuned: the classifier of `train_delay`, trained in one process. The only file here that knows it."""
+"""What is tuned: the classifier of `train_delay`, trained in one process. No other file here knows it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -101,16 +101,17 @@ class Delay:
         """
         client = common.mlflow().tracking.MlflowClient()
         experiment = client.get_experiment_by_name(self.training.experiment)
-        found = []
-        for run in client.search_runs([experiment.experiment_id], f"tags.study = '{study}'") if experiment else []:
-            for version in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
-                if run.info.status == "FINISHED":
-                    found.append({"run_id": run.info.run_id, "model": version.name, "version": version.version})
-                else:
-                    client.delete_model_version(version.name, version.version)
-            if run.info.status == "RUNNING":
-                client.set_terminated(run.info.run_id, "KILLED")
-        return found[0] if found else None
+        if experiment is None:
+            return None
+        for run in client.search_runs([experiment.experiment_id], f"tags.study = '{study}'"):
+            id_, status = run.info.run_id, run.info.status
+            for version in client.search_model_versions(f"run_id = '{id_}'"):
+                if status == "FINISHED":
+                    return {"run_id": id_, "model": version.name, "version": version.version}
+                client.delete_model_version(version.name, version.version)
+            if status == "RUNNING":
+                client.set_terminated(id_, "KILLED")
+        return None
 
 
 @contextmanager

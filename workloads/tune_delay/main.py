@@ -79,9 +79,7 @@ def open_study(settings: TuneDelay, url: str, name: str | None, identity: dict[s
     asked = json.loads(json.dumps({"settings": asdict(settings), **identity}))
     name = name or f"tune-delay-{common.digest(json.dumps(asked, sort_keys=True).encode())[:10]}"
     with Lock(url, "the tables of Optuna").held():
-        kept = storage(
-            url, heartbeat=settings.heartbeat, grace=settings.grace, retries=settings.retries
-        )
+        kept = storage(url, heartbeat=settings.heartbeat, grace=settings.grace, retries=settings.retries)
         study = optuna.create_study(
             storage=kept, study_name=name, direction="maximize", pruner=pruner(settings), load_if_exists=True
         )
@@ -231,17 +229,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", choices=["reference", "tiny"], default="reference")
     parser.add_argument("--study", help="name of the study (default: made from what is asked)")
-    parser.add_argument("--snapshot", type=int, help="Iceberg snapshot of the flights (default: the last loaded)")
+    parser.add_argument("--snapshot", type=int, help="of the flights in Iceberg (default: the last loaded)")
     parser.add_argument("--trials", type=int)
     parser.add_argument("--sampler", choices=["tpe", "random"])
     parser.add_argument("--pruner", choices=["asha", "median", "none"])
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--parameters", type=json.loads, help="train once with these, as JSON, without a study")
+    parser.add_argument("--parameters", type=json.loads, help="as JSON: train once with these, no study")
     arguments = parser.parse_args()
-    changed = {name: getattr(arguments, name) for name in ("trials", "sampler", "pruner", "seed")}
-    settings = replace(
-        getattr(config, arguments.config)(), **{name: value for name, value in changed.items() if value is not None}
-    )
+    given = {name: getattr(arguments, name) for name in ("trials", "sampler", "pruner", "seed")}
+    changed = {name: value for name, value in given.items() if value is not None}
+    settings = replace(getattr(config, arguments.config)(), **changed)
     # A worker that is asked to go gives its trial back at once; one that is killed is found by its silence.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if arguments.parameters:

@@ -15,7 +15,7 @@ def objects(
     namespace: str = "workloads",
     arguments: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """One indexed Job, a pod a worker. A worker that is lost is replaced: the study is where its trials are."""
+    """One indexed Job, a pod a worker. A worker that is lost is replaced; its trials are in the study."""
     main = container(
         image,
         "workloads.tune_delay.main",

@@ -2,13 +2,13 @@
 
 Each trial that a study was asked for is a *slot*: a number, kept in the user attribute `slot` of every try at
 it. Slots are queued when the study is made; a worker takes one, runs it and tells the result. What Optuna
-does about a worker that dies (heartbeats, failing the silent trial, queueing it again with the same parameters)
-leaves three gaps, which are closed here:
+does about a worker that dies (heartbeats, failing the silent trial, queueing it again with the same
+parameters) leaves three gaps, which are closed here:
 
-* a trial whose worker dies before its first heartbeat would run for ever: here the first heartbeat is recorded
-  before the trial starts;
-* a worker that dies between failing a silent trial and queueing it again would lose it: here whoever comes next
-  queues each slot that has neither a result nor a try that may give one;
+* a trial whose worker dies before its first heartbeat would run for ever: here the first heartbeat is
+  recorded before the trial starts;
+* a worker that dies between failing a silent trial and queueing it again would lose it: here whoever comes
+  next queues each slot that has neither a result nor a try that may give one;
 * workers that count finished trials overshoot: here nobody makes a trial but by taking a slot.
 
 All of it happens under one lock. Training does not: a trial whose worker was only slow may be given up and
@@ -68,7 +68,7 @@ def storage(url: str, *, heartbeat: int, grace: int, retries: int) -> RDBStorage
     }
     return RDBStorage(
         url,
-        engine_kwargs={"pool_pre_ping": True, "connect_args": patience if url.startswith("postgresql") else {}},
+        engine_kwargs={"pool_pre_ping": True, "connect_args": patience},
         heartbeat_interval=heartbeat,
         grace_period=grace,
         heartbeat_stale_trial_callback=Retry(max_retry=retries),
@@ -78,8 +78,8 @@ def storage(url: str, *, heartbeat: int, grace: int, retries: int) -> RDBStorage
 class Slots:
     """The slots of a study.
 
-    `samplers` makes the sampler for a slot, `space` are the distributions of all parameters, and `lock` gives a
-    context that only one worker is in at a time.
+    `samplers` makes the sampler for a slot, `space` are the distributions of all parameters, and `lock` gives
+    a context that only one worker is in at a time.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ _FOLDER = "/etc/optuna-dashboard"
 _SCHEME = "postgresql+psycopg2"
 """The driver that the upstream image brings; workloads use another, on the same tables."""
 _TABLES = "import os, optuna; optuna.storages.RDBStorage(os.environ['STORAGE'])"
-"""The dashboard does not start on a database without tables, which a new platform has until its first study."""
+"""The dashboard does not start on a database without tables, as a new platform's is until its first study."""
 
 
 @dataclass(frozen=True, kw_only=True)
