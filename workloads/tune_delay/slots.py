@@ -33,6 +33,14 @@ from workloads.common import WorkloadError, log
 
 SLOT = "slot"
 RESULTS = (TrialState.COMPLETE, TrialState.PRUNED)
+PATIENCE = {
+    "connect_timeout": 20,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Of connections to PostgreSQL, in seconds (the last in milliseconds)."""
 POLL = 0.5
 """Seconds between two looks at trials that others run."""
 
@@ -49,7 +57,7 @@ class Retry(RetryHeartbeatStaleTrialCallback):
     def __call__(self, study: optuna.Study, trial: FrozenTrial) -> None:
         again = copy.deepcopy(trial)
         again.system_attrs = {
-            key: value for key, value in trial.system_attrs.items() if not key.startswith("completed_rung_")
+            key: value for key, value in again.system_attrs.items() if not key.startswith("completed_rung_")
         }
         super().__call__(study, again)
 
@@ -59,16 +67,9 @@ def storage(url: str, *, heartbeat: int, grace: int, retries: int) -> RDBStorage
 
     A connection that the server closed is noticed before it is used, and one whose server is gone after 20 s.
     """
-    patience = {
-        "connect_timeout": 20,
-        "keepalives_idle": 5,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 20_000,
-    }
     return RDBStorage(
         url,
-        engine_kwargs={"pool_pre_ping": True, "connect_args": patience},
+        engine_kwargs={"pool_pre_ping": True, "connect_args": PATIENCE if "postgresql" in url else {}},
         heartbeat_interval=heartbeat,
         grace_period=grace,
         heartbeat_stale_trial_callback=Retry(max_retry=retries),
