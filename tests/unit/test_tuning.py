@@ -287,6 +287,7 @@ def test_a_study_without_a_complete_trial_says_so() -> None:
 
 
 def test_another_question_under_the_same_name_is_refused() -> None:
-    with pytest.raises(WorkloadError, match=r"study s is there and was asked with other settings"):
-        study.refuse_another("s", {"settings": 1, "source": 2}, {"settings": 3, "source": 2})
-    study.refuse_another("s", {"settings": 1}, {"settings": 1})
+    there, asked = {"settings": {"trials": 8}, "code": 2}, {"settings": {"trials": 9}, "code": 2}
+    with pytest.raises(WorkloadError, match=r"study s .* else: settings.trials was 8 and is 9; give"):
+        study.refuse_another("s", there, asked)
+    study.refuse_another("s", asked, asked)

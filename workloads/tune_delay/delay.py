@@ -107,7 +107,7 @@ class Delay:
             id_, status = run.info.run_id, run.info.status
             for version in client.search_model_versions(f"run_id = '{id_}'"):
                 if status == "FINISHED":
-                    return {"run_id": id_, "model": version.name, "version": version.version}
+                    return {"run_id": id_, "model": version.name, "version": str(version.version)}
                 client.delete_model_version(version.name, version.version)
             if status == "RUNNING":
                 client.set_terminated(id_, "KILLED")

@@ -80,12 +80,25 @@ def open_study(settings: TuneDelay, url: str, name: str | None, identity: dict[s
 
 
 def refuse_another(name: str, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    differing = [key for key in asked if there.get(key) != asked[key]]
+    then, now = flat(there), flat(asked)
+    differing = [
+        f"{key} was {then.get(key)} and is {now.get(key)}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    ]
     if differing:
         raise WorkloadError(
-            f"study {name} is there and was asked with other {' and '.join(differing)}: {there}; "
-            f"now it is {asked}. Give this study another name (--study)"
+            f"study {name} is there and was asked something else: {', '.join(differing)}; "
+            "give this study another name (--study)"
         )
+
+
+def flat(nested: Any, path: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    if not isinstance(nested, dict):
+        return {path: nested}
+    below = (flat(value, f"{path}.{key}" if path else key) for key, value in nested.items())
+    return {key: value for part in below for key, value in part.items()}
 
 
 def best_of(study: optuna.Study) -> FrozenTrial:
