@@ -7,7 +7,7 @@ READY := .venv/.ready
 INSTALL_VENV = $(if $(findstring --no-install,$(FLAGS)),echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3,echo "Installing python3-venv"; apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
 
 .DEFAULT_GOAL := help
-.PHONY: help up prove down check test test-faults reference requirements
+.PHONY: help up prove bench down check test test-faults reference requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -18,6 +18,9 @@ up: $(READY) ## build what is needed, start the cluster, provision the platform,
 prove: $(READY) ## put the running platform through its proofs
 	$(BIN)/seatrial prove local $(FLAGS)
 
+bench: $(READY) ## measure the running platform, then judge what was measured (about half an hour)
+	$(BIN)/seatrial bench local $(FLAGS) && $(BIN)/seatrial bench check reports/bench/*.json --junit reports/bench/bench.xml
+
 down: $(READY) ## stop everything and leave nothing behind but the cache
 	$(BIN)/seatrial down --yes
 
@@ -27,11 +30,11 @@ check: $(READY) ## lint, formatting, types
 	$(BIN)/mypy
 
 test: $(READY) ## all tests but the long fault runs
-	$(BIN)/seatrial setup $(FLAGS)
+	$(BIN)/seatrial setup --parts core $(FLAGS)
 	$(BIN)/pytest -m "not faults" $(PYTEST)
 
 test-faults: $(READY) ## everything, with kills, full disks and dead parts
-	$(BIN)/seatrial setup $(FLAGS)
+	$(BIN)/seatrial setup --parts core $(FLAGS)
 	$(BIN)/pytest $(PYTEST)
 
 $(READY): requirements/dev.txt pyproject.toml

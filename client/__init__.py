@@ -6,9 +6,11 @@ with client.Platform.connect(kubeconfig=path) as platform:
 """
 
 from client.errors import ClientError
-from client.jobs import JobResult, delete_workloads, deploy
+from client.jobs import JobResult, completed, deploy
+from client.objects import served_kinds
 from client.platform import Platform
 from client.progress import Progress, Silent
+from client.removal import delete_workloads
 from infra import outputs
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "Platform",
     "Progress",
     "Silent",
+    "completed",
     "delete_workloads",
     "deploy",
     "outputs",
+    "served_kinds",
 ]

@@ -69,6 +69,11 @@ def kinds(api: Any) -> list[Kind]:
     return found
 
 
+def served_kinds(api: Any) -> set[str]:
+    """The names of the kinds that are served now."""
+    return {entry.kind for entry in kinds(api)}
+
+
 def _kinds(group: str, version: dict[str, Any]) -> Iterator[Kind]:
     for entry in version.get("resources", []):
         yield Kind(

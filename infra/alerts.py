@@ -1,16 +1,20 @@
 """Collects what each component says about its own watching: `components/<name>/alerts.yaml`."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from infra.parts import Part, left_out
+
 COMPONENTS = Path(__file__).with_name("components")
 
 
-def rules() -> dict[str, Any]:
-    """For each component that has alerts, the content of a PrometheusRule."""
+def rules(parts: Collection[Part]) -> dict[str, Any]:
+    """For each component of these parts that has alerts, the content of a PrometheusRule."""
     return {
         file.parent.name.replace("_", "-"): yaml.safe_load(file.read_text())
         for file in sorted(COMPONENTS.glob("*/alerts.yaml"))
+        if not left_out(file.parent.name, parts)
     }

@@ -6,6 +6,8 @@ NAMESPACE_ML = "platform-ml"
 """MLflow and the dashboard of Optuna."""
 NAMESPACE_MONITORING = "platform-monitoring"
 """The Prometheus Operator, Prometheus and Alertmanager."""
+NAMESPACE_TRAINING = "platform-training"
+"""Kubeflow Trainer, JobSet and the MPI Operator; there where the part `training` was chosen."""
 NAMESPACE_WORKLOADS = "workloads"
 """Jobs of the platform's users."""
 
@@ -16,6 +18,15 @@ AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION S3_BUCKET S3
 TRINO_USER TRINO_PASSWORD TRINO_CA MLFLOW_TRACKING_URI MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
 PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PROMETHEUS_URL OPTUNA_STORAGE OPTUNA_DASHBOARD_URL
 """
+SECRET_ACCESS_OF_TUNING = ("OPTUNA_STORAGE", "OPTUNA_DASHBOARD_URL")
+"""Those of them that are there only with the part `tuning`."""
+
+RUNTIME_TORCH = "torch"
+"""ClusterTrainingRuntime: what a TrainJob names to run PyTorch on several nodes."""
+RUNTIME_TORCH_GPU = "torch-gpu"
+"""The same with one GPU a node."""
+EXIT_HOPELESS = 3
+"""Exit code of a training that would fail again: both runtimes fail its job at once."""
 
 BUCKET_DATASETS = "datasets"
 """Files that workloads read and write."""

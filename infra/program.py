@@ -16,9 +16,10 @@ from infra.components.namespaces.component import Namespaces, NamespacesInputs
 from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
+from infra.components.training.component import Training, TrainingInputs, Upstream
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
 from infra.components.tuning.component import Tuning, TuningInputs
-from infra.components.workload_access.component import WorkloadAccess, WorkloadAccessInputs
+from infra.components.workload_access.component import Studies, WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
 from infra.releases import Releases
 from infra.settings import PlatformSettings
@@ -33,8 +34,10 @@ def build() -> None:
     store = _object_store(stack)
     trino = _trino(stack, databases, store)
     mlflow = _mlflow(stack, databases, store)
-    tuning = _tuning(stack, databases)
+    tuning = _tuning(stack, databases) if "tuning" in chosen.parts else None
     _access(stack, databases, store, trino, mlflow, monitoring, tuning)
+    if "training" in chosen.parts:
+        _training(stack)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -74,7 +77,7 @@ def _foundation(chosen: PlatformSettings) -> Stack:
         "namespaces",
         chosen.namespaces,
         NamespacesInputs(
-            platform=(outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING),
+            platform=_namespaces(chosen),
             workloads=outputs.NAMESPACE_WORKLOADS,
         ),
         pulumi.ResourceOptions.merge(pulumi.ResourceOptions(provider=cluster), protection),
@@ -95,6 +98,11 @@ def _foundation(chosen: PlatformSettings) -> Stack:
     return Stack(chosen=chosen, releases=releases, opts=opts, guarded=guarded)
 
 
+def _namespaces(chosen: PlatformSettings) -> tuple[str, ...]:
+    core = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
+    return (*core, outputs.NAMESPACE_TRAINING) if "training" in chosen.parts else core
+
+
 def _monitoring(stack: Stack) -> Monitoring:
     releases = stack.releases
     inputs = MonitoringInputs(
@@ -103,7 +111,7 @@ def _monitoring(stack: Stack) -> Monitoring:
         prometheus_version=releases["prometheus"].version,
         alertmanager_image=releases.image("alertmanager"),
         alertmanager_version=releases["alertmanager"].version,
-        rules=alerts.rules(),
+        rules=alerts.rules(stack.chosen.parts),
     )
     return Monitoring("monitoring", stack.chosen.monitoring, inputs, stack.opts)
 
@@ -113,6 +121,7 @@ def _databases(stack: Stack) -> Postgresql:
         DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
         DatabaseWish(name="mlflow"),
         DatabaseWish(name="mlflow_auth"),
+        # Also without the part that uses it: studies outlast a time without.
         DatabaseWish(name="optuna"),
         DatabaseWish(name="staging"),
     )
@@ -171,7 +180,7 @@ def _access(
     trino: Trino,
     mlflow: Mlflow,
     monitoring: Monitoring,
-    tuning: Tuning,
+    tuning: Tuning | None,
 ) -> None:
     inputs = WorkloadAccessInputs(
         namespace=outputs.NAMESPACE_WORKLOADS,
@@ -184,7 +193,21 @@ def _access(
         trino_ca=trino.ca,
         mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
         prometheus_url=monitoring.prometheus_url,
-        studies=databases.databases["optuna"],
-        dashboard_url=tuning.url,
+        studies=Studies(database=databases.databases["optuna"], dashboard_url=tuning.url) if tuning else None,
     )
     WorkloadAccess("workload-access", inputs, stack.opts)
+
+
+def _training(stack: Stack) -> None:
+    def upstream(name: str) -> Upstream:
+        return Upstream(release=stack.releases[name], image=stack.releases.image(name))
+
+    inputs = TrainingInputs(
+        namespace=outputs.NAMESPACE_TRAINING,
+        jobset=upstream("jobset"),
+        trainer=upstream("trainer"),
+        mpi_operator=upstream("mpi-operator"),
+        runtime=outputs.RUNTIME_TORCH,
+        gpu_runtime=outputs.RUNTIME_TORCH_GPU,
+    )
+    Training("training", stack.chosen.training, inputs, stack.opts)

@@ -1,13 +1,14 @@
 """Reads `releases.toml`, the one place where an upstream version is written down."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from infra.errors import ReleaseError, UnpinnedImage
+from infra.parts import ALL, Part, left_out
 from infra.settings_base import Settings, explain
 
 FILE = Path(__file__).with_name("releases.toml")
@@ -27,6 +28,23 @@ class Manifests(Settings):
     """Where the upstream publishes the same for those who have no Go; with `{version}` and `{file}`."""
 
 
+class Chart(Settings):
+    """A Helm chart that an upstream publishes with its source."""
+
+    module: str
+    """The Go module that holds it."""
+    path: str
+    """Its folder in the module; the last part is the chart's name."""
+    sha256: str
+    """Of what counts in it (`infra.helm.checksum`), wherever it comes from."""
+    address: str = Field(pattern=r"^oci://.+:.+$")
+    """Where the upstream publishes the same for those who have no Go: `oci://registry/chart:{version}`."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
 class Release(Settings):
     """One upstream release."""
 
@@ -38,6 +56,7 @@ class Release(Settings):
     digests: Mapping[str, str] = Field(default_factory=dict)
     """Full image name → digest, written by `seatrial images pin`; a new version needs a new one."""
     manifests: Manifests | None = None
+    chart: Chart | None = None
 
     def image_names(self) -> Iterator[tuple[str, str]]:
         """Pairs of recipe and full image name."""
@@ -93,19 +112,25 @@ def _release(name: str, fields: object) -> Release:
         raise ReleaseError(f"infra/releases.toml [{name}] is not valid:\n  {lines}") from None
 
 
-def local_images() -> list[tuple[str, str, str]]:
-    """Every image of the platform as (full name, recipe, version), to be built where it cannot be pulled."""
+def local_images(parts: Collection[Part] = ALL) -> list[tuple[str, str, str]]:
+    """Every image of these parts as (full name, recipe, version), to be built where it cannot be pulled."""
     return [
         (name, recipe, release.version)
-        for release in load().values()
+        for release in _of(parts).values()
         for recipe, name in release.image_names()
     ]
 
 
-def local_manifests() -> list[tuple[str, str, str, tuple[str, ...]]]:
-    """Every upstream file that the program reads, as (release, version, Go module, files)."""
-    return [
-        (name, release.version, release.manifests.module, tuple(release.manifests.files))
-        for name, release in load().items()
-        if release.manifests
-    ]
+def local_manifests(parts: Collection[Part] = ALL) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """What the program reads of upstreams, as (release, version, Go module, files and chart folders)."""
+    found = []
+    for name, release in _of(parts).items():
+        if release.manifests:
+            found.append((name, release.version, release.manifests.module, tuple(release.manifests.files)))
+        if release.chart:
+            found.append((name, release.version, release.chart.module, (release.chart.path,)))
+    return found
+
+
+def _of(parts: Collection[Part]) -> dict[str, Release]:
+    return {name: release for name, release in load().items() if not left_out(release.component, parts)}

@@ -5,6 +5,7 @@ default that is written in the section's class. A name that nobody knows is an e
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,19 @@ from infra.components.monitoring.settings import MonitoringSettings
 from infra.components.namespaces.settings import NamespacesSettings
 from infra.components.object_store.settings import ObjectStoreSettings
 from infra.components.postgresql.settings import PostgresqlSettings
+from infra.components.training.settings import TrainingSettings
 from infra.components.trino.settings import TrinoSettings
 from infra.components.tuning.settings import TuningSettings
 from infra.errors import SettingsError
+from infra.parts import ALL, Part, parse
 from infra.releases import ImagePolicy
 from infra.settings_base import Settings, explain
 
 PROJECT = "seatrial"
 LOCAL = "local"
 """The one stack whose cluster is given by KUBECONFIG, as `seatrial env` sets it."""
+PARTS_VARIABLE = "SEATRIAL_PARTS"
+"""Names the parts of the local stack, before its stack file does: `core` or `core,training,tuning`."""
 STACKS = Path(__file__).parents[1] / "stacks"
 
 
@@ -56,6 +61,8 @@ class PlatformSettings(Settings):
     """Whether images are run by tag or by digest."""
     protect: bool = True
     """Databases and buckets refuse to be deleted until this is switched off."""
+    parts: tuple[Part, ...] = ALL
+    """What is provisioned besides the core. For `local`, $SEATRIAL_PARTS says so instead."""
     namespaces: NamespacesSettings = NamespacesSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     postgresql: PostgresqlSettings = PostgresqlSettings()
@@ -63,11 +70,12 @@ class PlatformSettings(Settings):
     trino: TrinoSettings = TrinoSettings()
     mlflow: MlflowSettings = MlflowSettings()
     tuning: TuningSettings = TuningSettings()
+    training: TrainingSettings = TrainingSettings()
 
 
 def of_this_stack(stack: str) -> PlatformSettings:
     """The settings of the running Pulumi program."""
-    return validate(stack, CONFIG.get())
+    return validate(stack, {**CONFIG.get(), **_parts_of_environment(stack)})
 
 
 def of_stack_file(stack: str, folder: Path = STACKS) -> PlatformSettings:
@@ -98,6 +106,19 @@ def validate(stack: str, config: Mapping[str, Any]) -> PlatformSettings:
             "just now would be taken\n  what to do: set cluster.context to a context of your kubeconfig"
         )
     return made
+
+
+def _parts_of_environment(stack: str) -> dict[str, Any]:
+    named = os.environ.get(PARTS_VARIABLE)
+    if stack != LOCAL or not named:
+        return {}
+    try:
+        return {f"{PROJECT}:parts": parse(named)}
+    except ValueError as unknown:
+        raise SettingsError(
+            f"{PARTS_VARIABLE} is {named!r}, which names {unknown}\n"
+            '  what to do: unset it, or let `eval "$(seatrial env)"` set it'
+        ) from None
 
 
 def _structured(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Upstream manifests that come with a Go module, copied to where the program looks for them."""
+"""Upstream manifests and charts that come with a Go module, copied to where the program looks for them."""
 
 import json
 import os
@@ -16,12 +16,13 @@ from local.toolchain import gocache, gohost
 
 @dataclass(frozen=True)
 class Wanted:
-    """Files of one release."""
+    """What one release has in its module."""
 
     name: str
     version: str
     module: str
-    files: tuple[str, ...]
+    paths: tuple[str, ...]
+    """Files, and folders that are copied whole."""
 
 
 def folder() -> Path:
@@ -37,7 +38,7 @@ def ensure(wanted: Iterable[Wanted], progress: Progress) -> None:
     """
     for release in wanted:
         target = folder() / f"{release.name}-{release.version}"
-        if all((target / file).is_file() for file in release.files):
+        if all((target / path).exists() for path in release.paths):
             continue
         label = f"fetch manifests of {release.name} {release.version}"
         with step(progress, label), gocache.in_use(progress):
@@ -46,16 +47,29 @@ def ensure(wanted: Iterable[Wanted], progress: Progress) -> None:
 
 def _copy(release: Wanted, target: Path) -> None:
     source = _module(f"{release.module}@v{release.version}")
-    for file in release.files:
-        if not (source / file).is_file():
+    for path in release.paths:
+        if not (source / path).exists():
             raise LocalError(
-                f"Go module {release.module}@v{release.version} has no file {file}",
-                f"correct the files of [{release.name}] in infra/releases.toml",
+                f"Go module {release.module}@v{release.version} has no file or folder {path}",
+                f"correct [{release.name}] in infra/releases.toml",
             )
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        unfinished = (target / file).with_name(f".{Path(file).name}.{os.getpid()}")
-        shutil.copyfile(source / file, unfinished)
-        unfinished.replace(target / file)
+        if not (target / path).exists():
+            _place(source / path, target / path)
+
+
+def _place(source: Path, target: Path) -> None:
+    """Copy so that what is at `target` is whole. Go's files are read-only, which copies must not be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    if source.is_dir():
+        for folder, _, files in os.walk(source):
+            inside = unfinished / Path(folder).relative_to(source)
+            inside.mkdir(exist_ok=True)
+            for file in files:
+                shutil.copyfile(Path(folder) / file, inside / file)
+    else:
+        shutil.copyfile(source, unfinished)
+    unfinished.replace(target)
 
 
 def _module(wanted: str) -> Path:

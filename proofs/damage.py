@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -214,3 +215,45 @@ def untrained_version(platform: Platform) -> Iterator[None]:
         if version is not None:
             found.mlflow.delete_model_version(version.name, version.version)
         found.mlflow.delete_run(run.info.run_id)
+
+
+@contextmanager
+def meddling(
+    platform: Platform, names: tuple[str, ...], meddle: Callable[[Any, str], None]
+) -> Iterator[None]:
+    """Do something once to each MLflow run of a training with one of these names that has not finished; one
+    that fails may run for too short a time to be met.
+    """
+    mlflow, over, met = platform.mlflow(), threading.Event(), set[str]()
+
+    def watch() -> None:
+        while not over.wait(0.3):
+            for run in _unfinished(mlflow):
+                name = run.data.tags.get("training", "").rpartition("-")[0]
+                if name in names and run.info.run_id not in met:
+                    met.add(run.info.run_id)
+                    meddle(mlflow, run.info.run_id)
+
+    watcher = threading.Thread(target=watch, name="meddling", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _unfinished(mlflow: Any) -> list[Any]:
+    experiment = mlflow.get_experiment_by_name(training.SETTINGS.experiment)
+    found: list[Any] = mlflow.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'")
+    return found
+
+
+def strange_loss(mlflow: Any, run: str) -> None:
+    """Give the run a loss of a step that there is not."""
+    mlflow.log_metric(run, "loss", 0.0, step=-1)
+
+
+def lost_run(mlflow: Any, run: str) -> None:
+    """Take the run away from the training that writes to it."""
+    mlflow.delete_run(run)

@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import damage
+from proofs import damage, trainings
 from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
@@ -66,6 +66,7 @@ def forget(platform: Platform) -> None:
     """Drop what was read from the platform before."""
     platform.forget()
     training.trained.cache_clear()
+    trainings.whole.cache_clear()
 
 
 @contextmanager
@@ -255,7 +256,50 @@ def _of_the_training() -> tuple[Fault, ...]:
     )
 
 
-FAULTS = {fault.name: fault for fault in (*_of_the_platform(), *_of_the_data(), *_of_the_training())}
+def _of_small_trainings() -> tuple[Fault, ...]:
+    """Small trainings are started by the proofs: they are broken while they run."""
+
+    def meddled(meddle: Callable[[Any, str], None], *names: str) -> Callable[[Platform], Any]:
+        return lambda platform: damage.meddling(platform, names, meddle)
+
+    return (
+        Fault(
+            "strange-loss",
+            meddled(damage.strange_loss, "probe-training"),
+            ("training.a_training_runs_now",),
+            ("MLflow has the loss of each step once",),
+        ),
+        Fault(
+            "strange-loss-after-restart",
+            meddled(damage.strange_loss, "probe-killed", "probe-damaged"),
+            (
+                "training.a_killed_training_ends_like_an_uninterrupted_one",
+                "training.a_damaged_checkpoint_is_not_used",
+            ),
+            ("MLflow has the loss of each step once",),
+        ),
+        Fault(
+            "strange-loss-of-one-rank",
+            meddled(damage.strange_loss, "probe-one-rank"),
+            ("training.one_rank_learns_what_two_learn",),
+            ("no loss differs by more than",),
+        ),
+        Fault(
+            "lost-run",
+            meddled(damage.lost_run, "probe-diverging", "probe-snapshot"),
+            (
+                "training.a_diverging_training_is_failed_with_its_cause",
+                "training.an_unknown_snapshot_is_refused_with_its_name",
+            ),
+            ("its MLflow run is FAILED",),
+        ),
+    )
+
+
+FAULTS = {
+    fault.name: fault
+    for fault in (*_of_the_platform(), *_of_the_data(), *_of_the_training(), *_of_small_trainings())
+}
 
 
 def during_training(
@@ -263,18 +307,17 @@ def during_training(
 ) -> dict[str, Any] | ClientError:
     """Start a training, call `hook` with the node of each rank once all run, and say how it ended."""
     name = "train-delay"
-    client.deploy(platform, name, workloads.manifest("train_delay", image), wait=False)
-    namespace = outputs.NAMESPACE_WORKLOADS
+    objects = workloads.manifest("train_delay", image, served=client.served_kinds(platform.api))
+    client.deploy(platform, name, objects, wait=False)
+    (job,) = client.jobs.jobs(platform, objects)
 
-    def running() -> bool:
-        pods = client.jobs.pods_of(platform, name, namespace)
-        return len(pods) == 2 and all(pod.status.phase == "Running" for pod in pods)
+    def pods() -> list[Any]:
+        found = platform.core.list_namespaced_pod(job.namespace, label_selector=job.selector)
+        return [pod for pod in found.items if pod.status.phase == "Running"]
 
-    until(running, "both ranks to run")
-    pods = client.jobs.pods_of(platform, name, namespace)
-    hook({client.jobs.key(pod): pod.spec.node_name for pod in pods})
+    until(lambda: len(pods()) == 2, "both ranks to run")
+    hook({client.pods.key(pod): pod.spec.node_name for pod in pods()})
     try:
-        found = client.jobs.wait_for_job(platform, name, namespace, deadline, client.Silent())
+        return client.jobs.follow(job, deadline).messages
     except ClientError as error:
         return error
-    return found.messages

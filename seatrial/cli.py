@@ -5,18 +5,19 @@ import sys
 
 import typer
 
+from benchmarks.errors import BenchmarkError
 from client.errors import ClientError
 from infra.errors import SettingsError
 from local import engine
 from local.errors import LocalError
-from seatrial import cluster, deploy, down, env, images, open_, prove, setup, status, up
+from seatrial import bench, cluster, deploy, down, env, images, open_, prove, setup, status, up
 from seatrial.console import err
 from seatrial.provision import ProvisionError
 
 INTERRUPTED = 130
 EXIT_CODES = {
     0: "done",
-    1: "a proof failed, or a component is not healthy",
+    1: "a proof or a benchmark failed, or a component is not healthy",
     2: "the call was wrong",
     3: "this machine lacks something; the message says what to do",
     4: "the platform could not be provisioned or reached",
@@ -45,6 +46,7 @@ app.command()(status.status)
 app.command("open")(open_.open_)
 app.command()(down.down)
 app.command()(down.purge)
+app.add_typer(bench.app, name="bench")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(images.app, name="images")
 
@@ -57,7 +59,7 @@ def main() -> None:
     except LocalError as wrong:
         _show(wrong)
         sys.exit(3)
-    except (ClientError, ProvisionError, SettingsError) as wrong:
+    except (BenchmarkError, ClientError, ProvisionError, SettingsError) as wrong:
         _show(wrong)
         sys.exit(4)
     except SystemExit as ended:

@@ -1,14 +1,13 @@
 """`seatrial deploy`: put a reference workload on a platform and wait for it."""
 
-import importlib
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import workloads
 from client import deploy as put
+from client import served_kinds
 from seatrial.connection import connect, workloads_run_in
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import LOCAL_STACK
@@ -21,23 +20,29 @@ def deploy(
     image: Annotated[
         str | None, typer.Option(help="The image it runs in; for local the one built here.")
     ] = None,
+    training: Annotated[
+        str | None, typer.Option(help="The id of an earlier training that goes on from its last checkpoint.")
+    ] = None,
 ) -> None:
     """Apply a workload's objects and follow its jobs to their end."""
-    known = names()
+    known = workloads.names()
     if workload not in known:
         raise typer.BadParameter(f"{workload!r}; there are: {', '.join(known)}", param_hint="WORKLOAD")
-    manifest = importlib.import_module(f"workloads.{workload}.manifest")
     with connect(stack) as platform, ConsoleProgress() as progress:
-        objects: list[dict[str, Any]] = manifest.objects(workloads_run_in(stack, image))
+        runs_in = workloads_run_in(stack, image)
+        try:
+            objects = workloads.manifest(
+                workload,
+                runs_in,
+                served=served_kinds(platform.api),
+                **({"training": training} if training else {}),
+            )
+        except ValueError as unfit:
+            raise typer.BadParameter(str(unfit), param_hint="--training") from None
         results = put(platform, workload, objects, wait=wait, progress=progress)
     for result in results.values():
-        out.print(f"{result.name}: done after {result.seconds} s")
+        again = f", {result.restarts} restarts" if result.restarts else ""
+        out.print(f"{result.name}: done after {result.seconds} s{again}")
         for index, message in sorted(result.messages.items()):
             out.print(f"  pod {index} on {result.nodes.get(index, '?')}", markup=False)
             out.print_json(json.dumps(message))
-
-
-def names() -> list[str]:
-    """The workloads of this checkout."""
-    folder = Path(workloads.__file__).parent
-    return sorted(path.parent.name for path in folder.glob("*/manifest.py"))

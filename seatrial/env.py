@@ -9,15 +9,17 @@ import typer
 from local import engine, toolchain
 from seatrial.console import ConsoleProgress, err, out
 from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name
+from seatrial.parts import variables
 
-ENGINE_TOOLS = ("pulumi", "kubectl")
+ENGINE_TOOLS = ("pulumi", "kubectl", "helm")
+"""Helm renders the charts that the program reads."""
 
 
 def prepare(install: bool = True) -> dict[str, str]:
-    """The variables that pulumi and kubectl need for the local stack; builds the two if missing."""
+    """The variables that pulumi and kubectl need for the local stack; builds them if missing."""
     with ConsoleProgress(err) as progress:
         tools = toolchain.ensure(ENGINE_TOOLS, progress, install)
-    return engine.environment(cluster_name(), CHECKOUT, tools)
+    return engine.environment(cluster_name(), CHECKOUT, tools) | variables(cluster_name())
 
 
 def show(
@@ -32,7 +34,7 @@ def init(
     install: Annotated[bool, typer.Option(help="Build or install what is missing.")] = True,
 ) -> None:
     """Make the local stack known to Pulumi, so that `pulumi up -s local` has something to work on."""
-    variables = prepare(install)
-    os.environ.update(variables)
-    engine.init_stack(LOCAL_STACK, CHECKOUT, variables)
-    err.print(f"stack {LOCAL_STACK} is there; its state is in {variables['PULUMI_BACKEND_URL']}")
+    prepared = prepare(install)
+    os.environ.update(prepared)
+    engine.init_stack(LOCAL_STACK, CHECKOUT, prepared)
+    err.print(f"stack {LOCAL_STACK} is there; its state is in {prepared['PULUMI_BACKEND_URL']}")

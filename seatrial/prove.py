@@ -51,7 +51,7 @@ def run_proofs(
         raise typer.Exit(1)
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, option: str = "--deadline") -> float:
     """`90s`, `30m` or `2h` in seconds.
 
     Raises:
@@ -59,7 +59,5 @@ def seconds(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+)([smh])", text)
     if not match:
-        raise typer.BadParameter(
-            f"{text!r} is no time; write for example 90s, 30m or 2h", param_hint="--deadline"
-        )
+        raise typer.BadParameter(f"{text!r} is no time; write for example 90s, 30m or 2h", param_hint=option)
     return int(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]

@@ -1,6 +1,7 @@
 """`seatrial setup`: what this machine needs before a platform can run on it."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from rich.table import Table
 
 from infra import releases
+from infra.parts import Part
 from local import images, manifests, toolchain
 from local.errors import LocalError
 from local.images import Image
@@ -16,6 +18,7 @@ from local.progress import Progress, step
 from local.toolchain import debian, disk, gocache
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import require_bare_machine
+from seatrial.parts import EVERY, PartsOption, chosen, costs
 from seatrial.wanted import addon_images, platform_images
 
 
@@ -24,19 +27,21 @@ def setup(
         bool, typer.Option("--check", help="Only say what is missing and what it will cost.")
     ] = False,
     install: Annotated[bool, typer.Option(help="Install and build what is missing.")] = True,
+    parts: PartsOption = EVERY,
     as_json: Annotated[bool, typer.Option("--json", help="With --check: machine-readable.")] = False,
 ) -> None:
     """Install Debian packages, build tools and images; quick when all is there. Part of `seatrial up`."""
+    wanted = chosen(parts)
     if check:
-        _report(as_json)
+        _report(wanted, as_json)
         return
     require_bare_machine("setup")
-    lacking = missing()
+    lacking = missing(wanted)
     require_disk(lacking)
     with ConsoleProgress(planned_seconds=seconds(lacking)) as progress:
         prepare_tools(progress, install)
-        prepare_images([*addon_images(), *platform_images()], progress, install)
-        prepare_manifests(progress)
+        prepare_images([*addon_images(), *platform_images(wanted)], progress, install)
+        prepare_manifests(progress, wanted)
         drop_build_caches(progress)
 
 
@@ -57,9 +62,9 @@ def prepare_images(wanted: list[Image], progress: Progress, install: bool) -> No
     images.ensure(wanted, progress)
 
 
-def prepare_manifests(progress: Progress) -> None:
-    """Upstream manifests that come with a Go module, where the program looks for them."""
-    manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], progress)
+def prepare_manifests(progress: Progress, parts: Collection[Part]) -> None:
+    """Upstream manifests and charts that come with a Go module, where the program looks for them."""
+    manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests(parts)], progress)
 
 
 def drop_build_caches(progress: Progress) -> None:
@@ -69,13 +74,13 @@ def drop_build_caches(progress: Progress) -> None:
             gocache.drop()
 
 
-def missing() -> list[toolchain.Missing]:
+def missing(parts: Collection[Part]) -> list[toolchain.Missing]:
     """What `setup` would make, with its cost; changes nothing."""
     packages = debian.missing(debian.needed())
     return [
         *(toolchain.Missing(f"package {name}", *PACKAGE_COST) for name in packages),
         *toolchain.plan(),
-        *images.plan([*addon_images(), *platform_images()]),
+        *images.plan([*addon_images(), *platform_images(parts)]),
     ]
 
 
@@ -83,35 +88,45 @@ PACKAGE_COST = (2.0, 36, 0)
 """Seconds, MB kept and MB of caches of one distribution package, on average on a bare Debian 12."""
 
 
-def seconds(parts: list[toolchain.Missing]) -> float:
+def seconds(lacking: list[toolchain.Missing]) -> float:
     """How long making them takes."""
-    return sum(part.seconds for part in parts)
+    return sum(each.seconds for each in lacking)
 
 
-def require_disk(parts: list[toolchain.Missing]) -> None:
+def require_disk(lacking: list[toolchain.Missing]) -> None:
     """Refuse before the first minute of work what would fill the disk in the thirtieth."""
-    if not parts:
+    if not lacking:
         return
-    caches = max(sum(part.cache_megabytes for part in parts) - gocache.megabytes(), 0)
-    needed = sum(part.megabytes for part in parts) + caches
+    caches = max(sum(each.cache_megabytes for each in lacking) - gocache.megabytes(), 0)
+    needed = sum(each.megabytes for each in lacking) + caches
     disk.require(needed, cache_dir(), "building the tools and images that are missing")
 
 
-def _report(as_json: bool) -> None:
-    parts = missing()
+def _report(parts: Collection[Part], as_json: bool) -> None:
+    lacking = missing(parts)
     if as_json:
-        rows = [{"name": part.name, "seconds": part.seconds, "megabytes": part.megabytes} for part in parts]
+        rows = [{"name": each.name, "seconds": each.seconds, "megabytes": each.megabytes} for each in lacking]
         out.print_json(json.dumps(rows))
         return
-    if not parts:
+    out.print(_costs())
+    if not lacking:
         out.print(f"nothing is missing; the cache is {cache_dir()}")
         return
     table = Table("missing", "time on 2 cores", "disk")
-    for part in parts:
-        table.add_row(part.name, duration(part.seconds), f"{part.megabytes:,.0f} MB")
+    for each in lacking:
+        table.add_row(each.name, duration(each.seconds), f"{each.megabytes:,.0f} MB")
     out.print(table)
-    megabytes, free = sum(part.megabytes for part in parts), disk.free_megabytes(cache_dir())
+    megabytes, free = sum(each.megabytes for each in lacking), disk.free_megabytes(cache_dir())
     out.print(
-        f"in all about {duration(seconds(parts))} and {megabytes:,.0f} MB in {cache_dir()} "
+        f"in all about {duration(seconds(lacking))} and {megabytes:,.0f} MB in {cache_dir()} "
         f"(free: {free:,.0f} MB); nothing was changed"
     )
+
+
+def _costs() -> Table:
+    """What each part costs where nothing is built yet."""
+    table = Table("part (--parts)", "time to build", "memory", "disk")
+    for cost in costs():
+        memory = f"{cost.memory / 2**30:.1f} GiB"
+        table.add_row(cost.part, duration(cost.seconds), memory, f"{cost.megabytes:,.0f} MB")
+    return table

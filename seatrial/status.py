@@ -15,7 +15,9 @@ from seatrial.context import LOCAL_STACK
 from seatrial.open_ import PARTS
 
 NAME_LABEL = "app.kubernetes.io/name"
-NAMESPACES = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
+NAMESPACES = (
+    outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING, outputs.NAMESPACE_TRAINING,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

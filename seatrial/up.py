@@ -2,44 +2,38 @@
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from infra.parts import Part
 from local import engine
 from local.cluster import Cluster, down_all, find_leftovers
-from local.cluster.preflight import Needs
 from seatrial import first_work, provision, setup
 from seatrial.connection import connect
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name, owner, reports, require_bare_machine
+from seatrial.parts import EVERY, PartsOption, chosen, needs, remember, variables
 from seatrial.prove import run_proofs
 from seatrial.wanted import addon_images, platform_images
 
-PARTS = ("core",)
-"""What can be asked for by name; later parts join here."""
-
-NEEDS = Needs(memory=7 * 2**30, disk=12 * 2**30)
-"""What the platform takes besides the cache: pods with a training, their images on the nodes, volumes."""
-
 
 def up(
-    parts: Annotated[str, typer.Option(help=f"What to bring up, by commas: {', '.join(PARTS)}.")] = "core",
+    parts: PartsOption = EVERY,
     install: Annotated[bool, typer.Option(help="Install packages and build what is missing.")] = True,
     prove: Annotated[bool, typer.Option(help="Run the proofs and report.")] = True,
 ) -> None:
     """Build what is missing, start the cluster, run `pulumi up -s local`, a first workload and the proofs.
 
-    Quick where nothing is to be done, and safe to interrupt: the next run carries on.
+    A part that is there and not named is removed. Quick where nothing is to be done, and safe to
+    interrupt: the next run carries on.
     """
-    if unknown := sorted(set(parts.split(",")) - set(PARTS)):
-        raise typer.BadParameter(
-            f"{', '.join(unknown)} (parts are: {', '.join(PARTS)})", param_hint="--parts"
-        )
+    wanted = chosen(parts)
     require_bare_machine("up")
     began = time.monotonic()
-    changed = bring_up(install)
+    changed = bring_up(wanted, install)
     out.print(f"the platform is up after {duration(time.monotonic() - began)}")
     if prove and (changed or not proven()):
         run_proofs(LOCAL_STACK, reports(LOCAL_STACK), timeline=timeline())
@@ -48,24 +42,25 @@ def up(
     out.print("look around:  seatrial status   ·   seatrial open mlflow|trino|prometheus   ·   make down")
 
 
-def bring_up(install: bool) -> bool:
+def bring_up(parts: Collection[Part], install: bool) -> bool:
     """Tools, images, cluster, platform, first work: in that order, each skipped where it is there.
 
     Returns whether anything of the platform was changed or run.
     """
-    lacking = setup.missing()
+    lacking = setup.missing(parts)
     setup.require_disk(lacking)
     planned = setup.seconds(lacking) + provision.EXPECTED_SECONDS + first_work.EXPECTED_SECONDS
     with ConsoleProgress(planned_seconds=planned) as progress:
         tools = setup.prepare_tools(progress, install)
         setup.prepare_images(addon_images(), progress, install)
         down_all(find_leftovers(), progress)
-        cluster = Cluster(cluster_name(), NEEDS)
+        cluster = Cluster(cluster_name(), needs(parts))
         cluster.up(tools, progress, tied_to=owner())
-        setup.prepare_images(platform_images(), progress, install)
-        setup.prepare_manifests(progress)
-        variables = engine.environment(cluster_name(), CHECKOUT, tools)
-        changes = provision.up(LOCAL_STACK, variables, progress, timeline())
+        setup.prepare_images(platform_images(parts), progress, install)
+        setup.prepare_manifests(progress, parts)
+        remember(cluster_name(), parts)
+        prepared = engine.environment(cluster_name(), CHECKOUT, tools) | variables(cluster_name())
+        changes = provision.up(LOCAL_STACK, prepared, progress, timeline())
         setup.drop_build_caches(progress)
         with connect(LOCAL_STACK) as platform:
             ran = first_work.do(platform, LOCAL_STACK, progress)

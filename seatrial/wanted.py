@@ -1,6 +1,9 @@
 """Which images the local stack needs: of the cluster's add-ons, the platform and our workloads."""
 
+from collections.abc import Collection
+
 from infra import releases
+from infra.parts import ALL, Part
 from local.cluster.bootstrap import images as cluster_images
 from local.errors import LocalError
 from local.images import Image, workload_image
@@ -15,9 +18,9 @@ def addon_images() -> list[Image]:
     ]
 
 
-def platform_images() -> list[Image]:
+def platform_images(parts: Collection[Part] = ALL) -> list[Image]:
     """Images that the program names, from infra/releases.toml, and the image that holds our workloads."""
-    return [*(Image(*each) for each in releases.local_images()), workload_image(CHECKOUT)]
+    return [*(Image(*each) for each in releases.local_images(parts)), workload_image(CHECKOUT)]
 
 
 def choose(names: list[str] | None) -> list[Image]:

@@ -5,6 +5,8 @@ environment variables only.
 """
 
 import importlib
+import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,21 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/manifest.py"))
 
 
-def manifest(name: str, image: str, **options: Any) -> list[dict[str, Any]]:
-    """The Kubernetes objects that run workload `name` from `image`."""
-    if name not in names():
-        raise ValueError(f"there is no workload '{name}'; there are: {', '.join(names())}")
-    objects: list[dict[str, Any]] = importlib.import_module(f"workloads.{name}.manifest").objects(
-        image, **options
-    )
+def manifest(
+    workload: str, image: str, *, served: Collection[str] | None = None, **options: Any
+) -> list[dict[str, Any]]:
+    """The Kubernetes objects that run `workload` from `image`.
+
+    Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
+    is among them is taken (the last, when none is).
+    """
+    if workload not in names():
+        raise ValueError(f"there is no workload '{workload}'; there are: {', '.join(names())}")
+    module = importlib.import_module(f"workloads.{workload}.manifest")
+    forms = getattr(module, "FORMS", ())
+    if forms and served is not None:
+        options["form"] = next((form for form in forms if form in served), forms[-1])
+    if unknown := options.keys() - inspect.signature(module.objects).parameters.keys():
+        raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
+    objects: list[dict[str, Any]] = module.objects(image, **options)
     return objects

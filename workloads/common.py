@@ -24,8 +24,16 @@ LOAD_RECORD = "nycflights13/ingest.json"
 """Key, in the datasets bucket, of what the last load of the flights says of itself."""
 
 
+HOPELESS = 3
+"""Exit code of a workload that would fail in the same way however often it is started."""
+
+
 class WorkloadError(Exception):
     """The workload cannot go on, for a reason that its owner can act on."""
+
+
+class HopelessError(WorkloadError):
+    """Nor could it if it were started again as it is."""
 
 
 def env(name: str) -> str:
@@ -159,9 +167,9 @@ def digest(data: bytes) -> str:
 
 
 def code_hash(folder: Path) -> str:
-    """One hash over the Python files of `folder` and this module, by relative path and content."""
+    """One hash over the Python files of `folder` and of what workloads share, by name and content."""
     whole = hashlib.sha256()
-    for path in [*sorted(folder.rglob("*.py")), Path(__file__)]:
+    for path in [*sorted(folder.rglob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))]:
         whole.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return whole.hexdigest()
 
@@ -180,7 +188,7 @@ def run(main: Callable[[], dict[str, Any]]) -> None:
         traceback.print_exc()
         known = isinstance(error, WorkloadError)
         leave({"error": str(error) if known else f"{type(error).__name__}: {error}"})
-        sys.exit(1)
+        sys.exit(HOPELESS if isinstance(error, HopelessError) else 1)
     leave(result)
 
 

@@ -4,6 +4,12 @@ from typing import Any
 
 ACCESS_SECRET = "platform-access"
 """The Secret whose keys become the environment of a workload."""
+ACCESS_KEYS = (
+    "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "S3_BUCKET",
+    "TRINO_URL", "TRINO_USER", "TRINO_PASSWORD", "TRINO_CA",
+    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD",
+)  # fmt: skip
+"""Those that a training needs; a TrainJob must name each."""
 
 WORKLOAD_LABEL = "seatrial.dev/workload"
 
@@ -16,13 +22,7 @@ def container(
         "name": "main",
         "image": image,
         "command": ["python3", "-m", module, *arguments],
-        "env": [
-            {"name": "SEATRIAL_IMAGE", "value": image},
-            {"name": "OMP_NUM_THREADS", "value": "1"},
-            {"name": "HOME", "value": "/tmp"},
-            {"name": "PYTHONUNBUFFERED", "value": "1"},
-            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-        ],
+        "env": environment(image),
         "envFrom": [{"secretRef": {"name": ACCESS_SECRET}}],
         "resources": {
             "requests": {"cpu": cpu, "memory": memory},
@@ -35,6 +35,28 @@ def container(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
+
+
+def environment(image: str) -> list[dict[str, Any]]:
+    """What every workload has in its environment besides the platform's access."""
+    return [
+        {"name": "SEATRIAL_IMAGE", "value": image},
+        {"name": "OMP_NUM_THREADS", "value": "1"},
+        {"name": "HOME", "value": "/tmp"},
+        {"name": "PYTHONUNBUFFERED", "value": "1"},
+        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+    ]
+
+
+def access() -> list[dict[str, Any]]:
+    """The platform's access, variable by variable; a key that the Secret lacks is left out."""
+    return [
+        {
+            "name": key,
+            "valueFrom": {"secretKeyRef": {"name": ACCESS_SECRET, "key": key, "optional": True}},
+        }
+        for key in ACCESS_KEYS
+    ]
 
 
 def pod(name: str, main: dict[str, Any], **more: Any) -> dict[str, Any]:

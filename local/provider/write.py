@@ -44,9 +44,9 @@ class Writer:
 
     def _create_once(self, body: Object) -> Object:
         place = self._place(body)
-        upsert = (
-            self._session.config.upsert_existing_objects and self._session.config.enable_server_side_apply
-        )
+        config = self._session.config
+        # A dry run takes nothing over: what is there may be what a replacement is going to delete first.
+        upsert = config.upsert_existing_objects and config.enable_server_side_apply and not self._dry_run
         if upsert or self._resource.patch:
             return self.apply(body, force=self._force(body) or self._dry_run)
         return self._request(

@@ -14,7 +14,10 @@ from proofs import probe
 from proofs.run import Check, proof
 from workloads import pods
 
-NAMESPACES = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
+NAMESPACES = (
+    outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING, outputs.NAMESPACE_TRAINING,
+)  # fmt: skip
+"""Those that are there: a namespace that was not chosen is an empty one."""
 GPU = "nvidia.com/gpu"
 LAKE = "SELECT count(*) FROM iceberg.information_schema.tables"
 SURVIVAL_TABLE = "proof_survival"

@@ -4,15 +4,12 @@ import json
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pandas as pd
 
-import client
-import workloads
 from client import Platform
-from proofs import probe
+from proofs import trainings
 from proofs.run import Check, proof
 from workloads.ingest_flights import config as ingest
 from workloads.ingest_flights.main import content_hash, read_source
@@ -102,7 +99,9 @@ def the_registry_leads_back(platform: Platform, check: Check) -> None:
     tags, run = found.version.tags, found.run
     check.equal(run.info.status, "FINISHED", "the version's run is finished")
     check.equal(tags.get("run_id"), run.info.run_id, "the version names its run")
-    for name in ("snapshot_id", "weather_snapshot_id", "code_sha256", "data_sha256", "image"):
+    for name in (
+        "snapshot_id", "weather_snapshot_id", "data_sha256", "code_sha256", "features_sha256", "image"
+    ):  # fmt: skip
         check(bool(tags.get(name)), f"the version names its {name}")
         check.equal(run.data.tags.get(name), tags.get(name), f"run and version agree on {name}")
     snapshots = platform.sql(f'SELECT snapshot_id FROM iceberg.{ingest.SCHEMA}."flights$snapshots"')
@@ -140,30 +139,21 @@ def the_confusion_matrix_can_be_recomputed(platform: Platform, check: Check) -> 
 
 @proof("training")
 def a_training_runs_now(platform: Platform, check: Check) -> None:
-    """A small training runs on two nodes, and its ranks agree."""
-    objects = workloads.manifest("train_delay", probe.workload_image(platform), config="tiny")
-    for item in objects:
-        rename(item, "train-delay", "probe-training")
-    try:
-        result = client.deploy(platform, "probe-training", objects, deadline=300)["probe-training"]
-    finally:
-        client.delete_workloads(platform, "probe-training")
-    said = result.messages
-    check.equal(sorted(said), ["0", "1"], "both ranks left their account")
-    hashes = {rank: entry.get("own_weights_sha256") for rank, entry in said.items()}
-    check(hashes["0"] is not None and hashes["0"] == hashes["1"], "their weights are equal", hashes=hashes)
-    check.equal(len(set(result.nodes.values())), 2, "they ran on two nodes")
-
-
-def rename(value: Any, old: str, new: str) -> Any:
-    """Replace a name everywhere in a manifest, in place."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, entry in list(items):
-        if isinstance(entry, str):
-            value[key] = entry.replace(old, new)
-        elif isinstance(entry, dict | list):
-            rename(entry, old, new)
-    return value
+    """A small training runs on two nodes, its ranks agree, and MLflow has each of its losses."""
+    found = trainings.whole(platform)
+    check.equal(sorted(found.result.messages), ["0", "1"], "both ranks left their account")
+    check(
+        len(found.weights) == 1 and None not in found.weights,
+        "their weights are equal",
+        weights=found.weights,
+    )
+    check.equal(len(set(found.result.nodes.values())), 2, "they ran on two nodes")
+    check.equal(
+        [step for step, _ in found.losses],
+        list(range(trainings.STEPS)),
+        "MLflow has the loss of each step once",
+    )
+    check.equal(found.run.info.status, "FINISHED", "its MLflow run is finished")
 
 
 @proof("training")

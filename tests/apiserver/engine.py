@@ -9,7 +9,7 @@ from typing import Any
 
 from pulumi import automation
 
-from local import toolchain
+from local import engine, toolchain
 from tests.apiserver.plugin import ROOT, command
 
 _PATH = "PATH"
@@ -30,12 +30,13 @@ class Stack:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_HOME": str(home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "SEATRIAL_PYTHON": sys.executable,
         }
         self._install(home)
         self.state = state
-        engine = toolchain.ensure(["pulumi"])["pulumi"]
-        self._env[_PATH] = f"{engine.parent}{os.pathsep}{os.environ[_PATH]}"
+        # `pulumi import` looks for a language host beside itself, which nobody else may have put there yet.
+        prepared = engine.environment("t-engine", ROOT, toolchain.ensure(["pulumi"]))
+        self._env |= {name: prepared[name] for name in (_PATH, "SEATRIAL_CHECKOUT")}
+        self._env["SEATRIAL_PYTHON"] = sys.executable
         # The API looks for the command on this process's PATH.
         before, os.environ[_PATH] = os.environ[_PATH], self._env[_PATH]
         try:

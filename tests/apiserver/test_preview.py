@@ -3,6 +3,7 @@
 import pytest
 
 from tests.apiserver.cluster import Cluster
+from tests.apiserver.controlplane import ControlPlane
 from tests.apiserver.manifests import CONFIG_MAP, DEPLOYMENT, SERVICE, config_map, deployment, service
 from tests.apiserver.plugin import UNKNOWN, Plugin, Refused, urn_of
 
@@ -37,6 +38,19 @@ def test_a_preview_does_without_a_namespace_that_is_to_be_made(plugin: Plugin) -
 def test_a_preview_of_an_object_to_be_replaced_by_its_like(plugin: Plugin, namespace: str) -> None:
     plugin.create(CONFIG_MAP, config_map(namespace))
     assert plugin.preview_create(CONFIG_MAP, config_map(namespace, color="red"))["data"] == {"color": "red"}
+
+
+def test_a_preview_of_a_replacement_is_not_a_change_in_place_where_objects_are_taken_over(
+    plane: ControlPlane, cluster: Cluster, namespace: str
+) -> None:
+    """The engine asks for a create while the old object is there; in place the server would refuse it."""
+    fixed = config_map(namespace) | {"immutable": True}
+    with Plugin({"kubeconfig": str(plane.kubeconfig), "upsertExistingObjects": True}) as plugin:
+        plugin.create(CONFIG_MAP, fixed)
+        wanted = fixed | {"data": {"color": "red"}}
+        assert plugin.preview_create(CONFIG_MAP, wanted)["data"] == {"color": "red"}
+    path = f"/api/v1/namespaces/{namespace}/configmaps/{fixed['metadata']['name']}"
+    assert cluster.get(path)["data"] == {"color": "blue"}
 
 
 def test_a_preview_of_an_update_shows_its_result_and_changes_nothing(

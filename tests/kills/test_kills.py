@@ -52,7 +52,7 @@ def drawn(what: str, most: float) -> float:
 def kill_during(platform: Platform, word: str, delay: float, command: tuple[str, ...] = ()) -> None:
     """Start `up`, wait until it announces a step with `word`, kill it `delay` s later."""
     with subprocess.Popen(
-        [SEATRIAL, *(command or ("up", "--no-prove"))], cwd=ROOT, env=platform.environment,
+        [SEATRIAL, *(command or ("up", "--no-prove", "--parts", "core"))], cwd=ROOT, env=platform.environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     ) as process:  # fmt: skip
         try:
@@ -122,7 +122,7 @@ def test_a_kill_while_an_image_is_built_is_cleaned_up(
     assert mounts_under(cache_dir()) == []
     with monkeypatch.context() as outside:
         outside.setenv("XDG_CACHE_HOME", str(empty_cache.parent))
-        victim.ok("up", "--no-prove")
+        victim.ok("up", "--no-prove", "--parts", "core")
 
 
 @pytest.mark.faults
@@ -132,7 +132,7 @@ def test_a_kill_is_cleaned_up_and_up_works_again(victim: Platform, phase: str) -
     kill_during(victim, PHASES[phase], delay)
     victim.ok("down", "--yes")
     kill_during(victim, PHASES[phase], delay)
-    victim.ok("up", "--no-prove")
+    victim.ok("up", "--no-prove", "--parts", "core")
 
 
 def test_one_seeded_kill_is_repaired_by_the_next_up(victim: Platform) -> None:

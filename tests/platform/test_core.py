@@ -16,11 +16,14 @@ def test_the_first_up_creates_the_platform(platform: Platform) -> None:
 def test_every_proof_passes(platform: Platform) -> None:
     results = platform.json("prove", "local", "--deadline", "20m")
     assert {result["subject"] for result in results} == {"platform", "data", "training"}
-    assert [result for result in results if result["result"] != "passed" or result["assertions"] == 0] == []
+    skipped = [result for result in results if "the part training is not provisioned" in result["cause"]]
+    assert {result["name"].split(".")[0] for result in skipped} == {"training"}
+    others = [result for result in results if result not in skipped]
+    assert [result for result in others if result["result"] != "passed" or result["assertions"] == 0] == []
 
 
 def test_a_second_up_changes_nothing(platform: Platform) -> None:
-    assert "nothing was changed" in platform.ok("up", "--no-prove")
+    assert "nothing was changed" in platform.ok("up", "--no-prove", "--parts", "core")
 
 
 def test_plain_pulumi_agrees_in_the_prepared_shell(platform: Platform) -> None:
@@ -37,7 +40,7 @@ def test_bringing_it_up_leaves_the_checkout_as_it_is(platform: Platform) -> None
     before = subprocess.run(
         ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    platform.ok("up", "--no-prove")
+    platform.ok("up", "--no-prove", "--parts", "core")
     after = subprocess.run(
         ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
     )

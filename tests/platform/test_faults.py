@@ -23,7 +23,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def client(platform: Platform) -> Iterator[Client]:
-    platform.ok("up", "--no-prove")
+    platform.ok("up", "--no-prove")  # All parts: each fault needs the proofs that it reddens.
     with Client.connect(kubeconfig=Cluster(platform.cluster).kubeconfig) as reached:
         yield reached
 
@@ -52,7 +52,7 @@ def test_a_containerd_killed_during_training_is_named_and_repaired(
     outcome = faults.during_training(client, workloads_run_in("local", None), kill)
     assert killed
     if isinstance(outcome, ClientError):
-        assert re.search(r"\bpod train-delay-[01]-\w+", str(outcome)), outcome
+        assert re.search(r"\bpod train-delay-(node-0-)?[01]-\w+", str(outcome)), outcome
     else:
         hashes = [said["own_weights_sha256"] for said in outcome.values()]
         assert len(hashes) == 2

@@ -218,6 +218,63 @@ def test_every_room_has_a_readme(folder: str) -> None:
     assert [str(room.relative_to(ROOT)) for room in sorted(rooms) if not (room / "README.md").is_file()] == []
 
 
+def test_every_benchmark_has_metrics_a_parser_test_and_expectations() -> None:
+    from benchmarks import benchmark, expectations
+
+    modules = {path.stem for path in tracked("benchmarks/suite/[a-z]*.py")}
+    found = benchmark.discover()
+    assert {entry.name for entry in found} == modules
+    assert modules
+    tests = "".join(path.read_text() for path in tracked("tests/unit/test_bench*.py"))
+    for entry in found:
+        assert entry.metrics, f"{entry.name} has no metrics"
+        assert all(metric.about.endswith(".") for metric in entry.metrics), f"{entry.name}: say what each is"
+        assert entry.needs, f"{entry.name} does not say which part of the platform it needs"
+        assert set(entry.needs) <= set(benchmark.NEEDS), entry.name
+        assert f"{entry.name}.read(" in tests, f"no test reads what {entry.name} printed"
+        assert (ROOT / f"tests/unit/data/benchmarks/{entry.name}.log").is_file(), (
+            f"{entry.name}: no recording"
+        )
+        expected = {limit.metric for limit in expectations.read(entry.name).metrics}
+        gates = {key for metric in entry.metrics if metric.role == "gate" for key in metric.keys}
+        assert gates <= expected, f"nothing is expected of {gates - expected}"
+        assert expected <= set(entry.keys), f"{entry.name} has no {expected - set(entry.keys)}"
+    assert {path.stem for path in tracked("benchmarks/expectations/*.yaml")} == modules
+
+
+def test_measuring_programs_import_only_workloads() -> None:
+    """They run in pods of an image that has nothing else of ours."""
+    programs = tracked("benchmarks/programs/*.py")
+    assert programs
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in programs
+        for line, name in imports(path)
+        if name.split(".")[0] in PACKAGES and name.split(".")[0] != "workloads"
+    ]
+    assert not wrong
+
+
+def test_measuring_and_judging_do_not_know_each_other() -> None:
+    """Of `benchmarks`, what measures never sees a limit, and what judges never sees a platform."""
+    measures = tracked(
+        "benchmarks/run.py", "benchmarks/record.py", "benchmarks/pods.py", "benchmarks/suite/*.py"
+    )
+    judges = tracked("benchmarks/check.py", "benchmarks/expectations.py", "benchmarks/report.py")
+    assert len(judges) == 3
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for files, unwanted in (
+            (measures, ("benchmarks.check", "benchmarks.expectations")),
+            (judges, ("benchmarks.run", "benchmarks.record", "benchmarks.pods", "client", "workloads")),
+        )
+        for path in files
+        for line, name in imports(path)
+        if any(name == word or name.startswith(f"{word}.") for word in unwanted)
+    ]
+    assert not wrong
+
+
 def test_every_alert_has_a_runbook() -> None:
     import yaml
 

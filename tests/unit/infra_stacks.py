@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
@@ -13,7 +14,7 @@ from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
 
 from infra import program, releases, settings
-from local import manifests
+from local import manifests, toolchain
 from local.errors import LocalError
 from local.progress import Silent
 from tests.unit.fake_cloud import _SECRET, _plain
@@ -36,6 +37,8 @@ class Registered:
     provider: str
     ignore_changes: tuple[str, ...]
     secret_outputs: tuple[str, ...]
+    urn: str
+    depends_on: tuple[str, ...]
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Recorder(mocks.Mocks):
 
 class Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:
+        answer = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
             inputs = pulumi.runtime.rpc.deserialize_properties(request.object)
             self.mocks.resources.append(
@@ -68,9 +72,11 @@ class Monitor(mocks.MockMonitor):
                     provider=request.provider,
                     ignore_changes=tuple(request.ignoreChanges),
                     secret_outputs=tuple(request.additionalSecretOutputs),
+                    urn=answer.urn,
+                    depends_on=tuple(request.dependencies),
                 )
             )
-        return super().RegisterResource(request)
+        return answer
 
 
 @dataclass(frozen=True)
@@ -102,15 +108,17 @@ def configuration(stack: str) -> dict[str, Any]:
 
 
 @functools.cache
-def _lacks_upstream() -> str:
-    """Why the manifests of operators cannot be had, or nothing. Fetched once, with Go, as `up` does it.
+def lacks_upstream() -> str:
+    """Why upstream manifests and charts cannot be had or rendered, or nothing.
 
-    Without this the program would fetch them itself, from wherever it can.
+    Fetched once, with Go, as `up` does it: the program would fetch them itself, from wherever it can. Helm is
+    looked for where `up` takes it from, and put on PATH; tests do not build it.
     """
-    if "SEATRIAL_CHARTS" in os.environ:
-        return ""
     try:
-        manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], Silent())
+        helm = toolchain.ensure(["helm"], install=False)["helm"]
+        os.environ["PATH"] = os.pathsep.join((os.environ["PATH"], str(helm.parent)))
+        if "SEATRIAL_CHARTS" not in os.environ:
+            manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], Silent())
     except LocalError as error:
         return str(error)
     return ""
@@ -118,8 +126,8 @@ def _lacks_upstream() -> str:
 
 def build(stack: str, config: Mapping[str, Any]) -> Stack:
     """Run the program as the engine would."""
-    if reason := _lacks_upstream():
-        pytest.skip(f"upstream manifests are missing: {reason}")
+    if reason := lacks_upstream():
+        pytest.skip(f"upstream manifests or helm are missing: {reason}")
     recorder = Recorder()
     pulumi.runtime.set_all_config(dict(config))
     pulumi.runtime.set_mocks(recorder, project="seatrial", stack=stack, monitor=Monitor(recorder))
@@ -130,12 +138,11 @@ def build(stack: str, config: Mapping[str, Any]) -> Stack:
 @functools.cache
 def built(stack: str) -> Stack:
     """A committed stack, with invented digests where it needs them: none can be resolved here."""
-    original = releases.load
-    releases.load = lambda: _pinned(original())
-    try:
+    lacks_upstream()  # It changes PATH for good.
+    pinned = _pinned(releases.load())
+    with mock.patch.dict(os.environ), mock.patch.object(releases, "load", return_value=pinned):
+        os.environ.pop(settings.PARTS_VARIABLE, None)  # A shell that `seatrial env` prepared has it.
         return build(stack, configuration(stack))
-    finally:
-        releases.load = original
 
 
 def _pinned(loaded: dict[str, releases.Release]) -> dict[str, releases.Release]:

@@ -1,6 +1,8 @@
 """What the command line says and how it ends when the call or the machine is wrong."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,7 +79,16 @@ def test_setup_check_counts_the_cost_and_changes_nothing(bare: dict[str, str], t
     done = call("setup", "--check", **bare)
     assert done.returncode == 0
     assert "image postgresql" in done.stdout
+    assert "image jobset" in done.stdout
+    assert re.search(r"training .* GiB .* MB", done.stdout)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_setup_check_leaves_out_what_was_not_chosen(bare: dict[str, str]) -> None:
+    rows = json.loads(call("setup", "--check", "--json", "--parts", "core", **bare).stdout)
+    names = {row["name"] for row in rows}
+    assert "image trino" in names
+    assert not names & {"image jobset", "image trainer", "image mpi-operator"}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the commands that need root say so before anything else")

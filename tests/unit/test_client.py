@@ -1,22 +1,27 @@
-"""How the client reads a platform and judges a Job."""
+"""How the client reads a platform, and follows and judges a job."""
 
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
 import pytest
+from kubernetes import client as k8s
 
-from client import jobs
+import workloads
+from client import jobs, pods
 from client.errors import ClientError
 from client.objects import Kind, find_kind
 from client.platform import Platform, host_of, service_of
 
 
-def pod(name: str, *, waiting: Any = None, terminated: Any = None, index: str | None = None) -> Any:
+def pod(
+    name: str, *, waiting: Any = None, terminated: Any = None, index: str | None = None, attempt: str = ""
+) -> Any:
     labels = {"batch.kubernetes.io/job-completion-index": index} if index else {}
+    labels |= {"jobset.sigs.k8s.io/restart-attempt": attempt} if attempt else {}
     state = Some(waiting=waiting, terminated=terminated)
     return Some(
-        metadata=Some(name=name, labels=labels),
+        metadata=Some(name=name, uid=name, labels=labels),
         spec=Some(node_name="work"),
         status=Some(phase="Running", container_statuses=[Some(state=state)]),
     )
@@ -47,9 +52,13 @@ def test_the_file_with_the_authority_goes_with_the_access_data_and_with_the_clie
 
 
 def test_a_failed_job_is_known_by_its_condition() -> None:
-    condition = Some(reason="BackoffLimitExceeded", message="too often")
-    assert jobs.failure_of({"Failed": condition}, []) == "BackoffLimitExceeded: too often"
+    entry = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too often"}
+    job = {"status": {"conditions": [entry, {"type": "Suspended", "status": "False"}]}}
+    found = jobs.conditions_of(job)
+    assert found == {"Failed": "BackoffLimitExceeded: too often"}
+    assert jobs.failure_of(found, []) == "BackoffLimitExceeded: too often"
     assert jobs.failure_of({}, [pod("a")]) == ""
+    assert jobs.conditions_of({"spec": {}}) == {}
 
 
 def test_an_image_that_is_not_there_ends_the_wait() -> None:
@@ -65,35 +74,141 @@ def test_messages_are_told_by_rank_and_need_not_be_json() -> None:
         pod("x-1", index="1", terminated=Some(message="Killed", reason="OOMKilled", exit_code=137)),
         pod("y", terminated=Some(message="[1]", reason="Completed", exit_code=0)),
     ]
-    assert jobs.messages(ended) == {"0": {"loss": 1}, "1": {"text": "Killed"}, "y": {"text": "[1]"}}
-    assert jobs.describe(ended[1]) == "OOMKilled (137)"
+    assert pods.messages(ended) == {"0": {"loss": 1}, "1": {"text": "Killed"}, "y": {"text": "[1]"}}
+    assert pods.describe(ended[1]) == "OOMKilled (137)"
 
 
-def test_a_failure_tells_each_pods_own_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [
-        pod(
-            "t-0",
-            index="0",
-            terminated=Some(message='{"error": "MLflow is away"}', reason="Error", exit_code=1),
-        ),
-        pod("t-1", index="1", terminated=Some(message=None, reason="Error", exit_code=137)),
+def ended(name: str, message: str | None, **more: Any) -> Any:
+    return pod(name, terminated=Some(message=message, reason="Error", exit_code=1), **more)
+
+
+TRAIN_JOB = Kind("trainer.kubeflow.org/v1alpha1", "TrainJob", "trainjobs", True, frozenset())
+
+
+class Attempts:
+    """Stands for a platform with a TrainJob: each look sees the next of these lists of pods, the last one for
+    good; `watched` are pods that only the watch sees.
+    """
+
+    def __init__(self, *lists: list[Any], watched: list[Any] | None = None) -> None:
+        self.lists = list(lists)
+        self.watched = watched or []
+        self.core = Some(list_namespaced_pod=self.look)
+        self.api = None
+
+    def look(self, namespace: str, label_selector: str) -> Any:
+        assert (namespace, label_selector) == ("workloads", "jobset.sigs.k8s.io/jobset-name=t")
+        return Some(items=self.lists.pop(0) if len(self.lists) > 1 else self.lists[0])
+
+
+@pytest.fixture
+def following(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Follow a TrainJob `t` through attempts to a condition: gives the result, and what progress was told."""
+
+    def run(platform: Attempts, condition: str) -> tuple[jobs.JobResult, str]:
+        said: list[str] = []
+        progress = Some(begin=lambda _: None, end=lambda _: None, say=said.append)
+
+        def read(_: Any) -> dict[str, Any]:
+            over = len(platform.lists) == 1
+            entry = {"type": condition, "status": "True", "reason": "AllJobsCompleted", "message": "m"}
+            return {"status": {"conditions": [entry] if over else []}}
+
+        def watch(watched: Any) -> Any:
+            watched.seen.update({each.metadata.uid: each for each in platform.watched})
+            return watched
+
+        monkeypatch.setattr(jobs.Handle, "read", read)
+        monkeypatch.setattr(jobs.Watched, "__enter__", watch)
+        monkeypatch.setattr(jobs.time, "sleep", lambda _: None)
+        monkeypatch.setattr(pods, "events", lambda *_: [])
+        monkeypatch.setattr(pods, "last_lines", lambda *_: ["epoch 3"])
+        job = jobs.Handle(platform, TRAIN_JOB, "workloads", "t")  # type: ignore[arg-type]
+        return jobs.follow(job, 60, progress), "\n".join(said)  # type: ignore[arg-type]
+
+    return run
+
+
+def test_a_restart_is_told_with_the_causes_also_of_pods_that_were_gone_at_once(following: Any) -> None:
+    first = [pod("t-0-a", index="0"), pod("t-1-a", index="1")]
+    lost = ended("t-0-a", '{"error": "rank 0 lost another rank"}', index="0")
+    second = [
+        pod("t-0-b", index="0", attempt="1", terminated=Some(message='{"loss": 1}', reason="", exit_code=0)),
+        pod("t-1-b", index="1", attempt="1"),
     ]
-    monkeypatch.setattr(jobs, "pods_of", lambda *_: told)
-    monkeypatch.setattr(jobs, "warnings", lambda *_: ["Evicted: no room"])
-    monkeypatch.setattr(jobs, "last_lines", lambda *_: ["epoch 3"])
-    text = str(jobs.failed(Some(), "t", "workloads", "BackoffLimitExceeded: x"))
-    for part in ("MLflow is away", "t-1 (Error (137) on work)", "event: Evicted: no room", "log: epoch 3"):
+    result, said = following(Attempts(first, second, second, watched=[lost]), "Complete")
+    assert "restart 1, after\n      t-0-a: rank 0 lost another rank\n      t-1-a: Running on work" in said
+    assert said.count("restart") == 1
+    assert (result.restarts, result.messages) == (1, {"0": {"loss": 1}})
+    assert result.nodes == {"0": "work", "1": "work"}
+
+
+def test_a_pod_of_the_attempt_before_that_is_still_going_is_not_heard(following: Any) -> None:
+    going = ended("t-1-a", '{"error": "lost"}', index="1")
+    new = [ended("t-0-b", '{"loss": 1}', index="0", attempt="1"), pod("t-1-b", index="1", attempt="1")]
+    result, _ = following(Attempts([going], [going, *new]), "Complete")
+    assert result.messages == {"0": {"loss": 1}}
+
+
+def test_what_a_job_of_no_restarts_leaves_is_that_of_all_its_pods(following: Any) -> None:
+    done = [ended("t-0", '{"a": 1}', index="0"), ended("t-1", '{"a": 2}', index="1")]
+    result, said = following(Attempts([pod("t-0", index="0")], done), "Complete")
+    assert result.messages == {"0": {"a": 1}, "1": {"a": 2}}
+    assert (result.restarts, "restart" in said) == (0, False)
+
+
+def test_a_failure_tells_each_pods_own_account_also_of_those_that_are_gone(following: Any) -> None:
+    before = ended("t-0-a", '{"error": "an earlier cause"}', index="0")
+    there = [
+        ended("t-0-b", '{"error": "MLflow is away"}', index="0", attempt="1"),
+        ended("t-1-b", None, index="1", attempt="1"),
+    ]
+    gone = ended("t-2-b", '{"error": "no disk"}', index="2", attempt="1")
+    with pytest.raises(ClientError) as failed:
+        following(Attempts([before], there, watched=[before, gone]), "Failed")
+    text = str(failed.value)
+    for part in (
+        "workload t failed after 1 restarts: AllJobsCompleted: m",
+        "pod t-2-b on work is gone\n    cause: no disk",
+        "pod t-0-b (Error (1) on work)\n    cause: MLflow is away",
+        "pod t-1-b (Error (1) on work)\n    log: epoch 3",
+        "kubectl -n workloads describe trainjob t",
+    ):
         assert part in text
     assert text.count("log:") == 1
+    assert "an earlier cause" not in text
 
 
-def test_a_pod_that_is_gone_is_told_with_its_node_and_last_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "pods_of", lambda *_: [])
-    told = {"t-1": ["Started: x", "NodeNotReady: away", "Killing: Stopping container main"]}
-    monkeypatch.setattr(jobs, "events", lambda _, __, name, *___: told.get(name, []))
-    text = str(jobs.failed(Some(), "t", "workloads", "BackoffLimitExceeded: x", {"t-1": "work"}))
-    assert "pod t-1 on work is gone\n    event: NodeNotReady: away\n    event: Killing: Stopping" in text
-    assert "Started" not in text
+def test_a_kind_that_is_not_served_is_told_with_the_part_that_brings_it() -> None:
+    item = {"apiVersion": TRAIN_JOB.api_version, "kind": "TrainJob", "metadata": {"name": "t"}}
+    assert jobs.require_kind([TRAIN_JOB], item).plural == "trainjobs"
+    with pytest.raises(
+        ClientError, match=r"does not serve trainer\.kubeflow\.org/v1alpha1 TrainJob"
+    ) as refused:
+        jobs.require_kind([], item)
+    assert "seatrial up --parts core,training" in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["TrainJob", "Job"])
+def test_a_job_is_done_when_it_is_complete_in_the_image_that_it_would_have_now(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = Kind("batch/v1", "Job", "jobs", True, frozenset())
+    monkeypatch.setattr(jobs, "kinds", lambda _: [TRAIN_JOB, batch])
+    wanted = workloads.manifest("train_delay", "image:2", served={form})
+    there: dict[str, Any] = {**wanted[-1], "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    monkeypatch.setattr(jobs.Handle, "read", lambda _: there)
+    platform: Any = Some(api=None)
+    assert jobs.completed(platform, wanted)
+    assert not jobs.completed(platform, workloads.manifest("train_delay", "image:3", served={form}))
+    there["status"] = {}
+    assert not jobs.completed(platform, wanted)
+
+    def away(_: Any) -> Any:
+        raise k8s.ApiException(status=404)
+
+    monkeypatch.setattr(jobs.Handle, "read", away)
+    assert not jobs.completed(platform, wanted)
 
 
 def test_the_api_servers_refusal_is_given_without_headers() -> None:

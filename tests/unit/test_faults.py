@@ -1,5 +1,6 @@
 """Each fault mends what it broke, also when what ran meanwhile failed."""
 
+import io
 from collections.abc import Callable
 from types import SimpleNamespace as Some
 from typing import Any
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from kubernetes import client as k8s
 
-from proofs import damage, faults
+from proofs import damage, faults, trainings
 from proofs.faults import Fault
 from proofs.run import Result
 
@@ -71,6 +72,22 @@ def test_a_stray_pod_of_a_killed_fault_is_no_hindrance(platform: Any) -> None:
         damage.pod_that_fits_nowhere(platform).__enter__()
 
 
+def test_only_running_trainings_of_the_name_are_meddled_with_and_each_once(platform: Any) -> None:
+    def run(number: str, training: str) -> Any:
+        return Some(info=Some(run_id=number), data=Some(tags={"training": training}))
+
+    server = platform.mlflow.return_value
+    server.search_runs.return_value = [
+        run("1", "probe-killed-0f"),
+        run("2", "probe-training-0f"),
+        run("3", ""),
+    ]
+    met: list[str] = []
+    with damage.meddling(platform, ("probe-killed", "probe-damaged"), lambda _, number: met.append(number)):
+        damage.until(lambda: server.search_runs.call_count > 2, "a second look", 10)
+    assert met == ["1"]
+
+
 @pytest.mark.parametrize(
     ("broken", "mended", "complaint"),
     [
@@ -91,3 +108,29 @@ def test_a_trial_complains_of_what_is_not_as_it_should_be(
     monkeypatch.setattr(faults, "prove", lambda *_, **__: [Result("a.b", "a", 1, *next(outcomes), 0.1)])
     fault = Fault("f", lambda _: damage.changed_table(platform, "{table}"), ("a.b",), ("401",))
     assert faults.trial(platform, fault).complaints == ([complaint] if complaint else [])
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([(0, 0.5), (1, 0.25)], 0.0),
+        ([(0, 0.5), (1, 0.2)], 0.2),
+        ([(0, 0.25), (1, 0.25)], 0.5),
+        ([(0, 0.5)], float("inf")),
+        ([(0, 0.5), (1, 0.25), (1, 0.25)], float("inf")),
+        ([(0, 0.5), (2, 0.25)], float("inf")),
+    ],
+)
+def test_losses_are_compared_step_by_step(others: list[tuple[int, float]], expected: float) -> None:
+    assert trainings.furthest([(0, 0.5), (1, 0.25)], others) == pytest.approx(expected)
+    assert trainings.furthest(others, [(0, 0.5), (1, 0.25)]) == pytest.approx(expected)
+
+
+def test_nothing_is_not_alike() -> None:
+    assert trainings.furthest([], []) == float("inf")
+
+
+def test_a_damaged_object_differs_by_one_bit(platform: Any) -> None:
+    platform.s3.return_value.get_object.return_value = {"Body": io.BytesIO(b"abcd")}
+    trainings.damage(platform, "k")
+    assert platform.s3.return_value.put_object.call_args.kwargs["Body"] == b"abbd"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import charts, releases
+from infra import charts, patching, releases
 from infra.components.monitoring import patches
 from infra.errors import ReleaseError
 from infra.settings_base import Resources
@@ -27,7 +27,7 @@ spec:
       initContainers: [{name: a, image: "example.org/tool:1"}]
       containers: [{name: b, image: "example.org:5000/server:1@sha256:0", args: [=]}]
 """
-PATCHES = [charts.use_images({"example.org/tool": "tool:2", "example.org:5000/server": "server:2"})]
+PATCHES = [patching.use_images({"example.org/tool": "tool:2", "example.org:5000/server": "server:2"})]
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_images_are_replaced_in_every_container(folder: Path) -> None:
 def test_an_image_that_nobody_would_build_is_refused(folder: Path) -> None:
     put(folder)
     with pytest.raises(ReleaseError, match=r"server:1.*releases\.toml lacks"):
-        charts.render("thing", release(), [charts.use_images({"example.org/tool": "tool:2"})])
+        charts.render("thing", release(), [patching.use_images({"example.org/tool": "tool:2"})])
 
 
 def test_a_file_that_is_not_the_expected_one_is_refused(folder: Path) -> None:
@@ -122,13 +122,13 @@ def test_a_definition_counts_as_made_when_it_is_served(folder: Path) -> None:
     "patch",
     [
         patches.leave_out_unused_kinds,
-        patches.into_namespace("elsewhere"),
+        patching.into_namespace("default", "elsewhere"),
         patches.reload_with("quay.io/reloader:1"),
-        patches.with_resources(Resources(memory="1Mi")),
+        patching.with_resources(Resources(memory="1Mi")),
     ],
 )
-def test_a_patch_that_finds_nothing_to_change_fails(patch: charts.Patch) -> None:
-    with pytest.raises(ReleaseError, match="no longer has what is patched"):
+def test_a_patch_that_finds_nothing_to_change_fails(patch: patching.Patch) -> None:
+    with pytest.raises(ReleaseError, match="no longer have what is patched"):
         patch([])
 
 
@@ -142,7 +142,7 @@ def test_a_patch_that_finds_nothing_to_change_fails(patch: charts.Patch) -> None
     ],
 )
 def test_the_name_of_an_image_is_without_tag_and_digest(image: str, name: str) -> None:
-    assert charts.repository(image) == name
+    assert patching.repository(image) == name
 
 
 def test_a_digest_belongs_to_one_version() -> None:

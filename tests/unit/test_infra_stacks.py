@@ -15,7 +15,11 @@ from tests.unit import infra_stacks
 from tests.unit.infra_stacks import STACKS, build, built, configuration, secrets_in
 
 ROOT = Path(__file__).parents[2]
-CLUSTER_WIDE = {"Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+CLUSTER_WIDE = {
+    "Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ClusterTrainingRuntime",
+    "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}  # fmt: skip
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
@@ -27,7 +31,32 @@ def test_every_stack_file_is_tried_here() -> None:
 def test_a_stack_has_all_components(stack: str) -> None:
     components = {each.type.rpartition(":")[2] for each in built(stack).resources}
     assert components >= {"Namespaces", "MonitoringOperator", "Monitoring", "Postgresql", "ObjectStore"}
-    assert components >= {"Trino", "Mlflow", "WorkloadAccess"}
+    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning"}
+
+
+def test_the_core_alone_has_nothing_of_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEATRIAL_PARTS", "core")
+    core = build("local", configuration("local"))
+    assert not {"Training", "Tuning"} & {each.type.rpartition(":")[2] for each in core.resources}
+    assert [each.name for each in core.objects if "training" in json.dumps(each.inputs)] == []
+    [access] = [each for each in core.of_kind("Secret") if each.name == "workloads/platform-access"]
+    assert not set(outputs.SECRET_ACCESS_OF_TUNING) & set(access.inputs["data"])
+    assert core.images() == {image for image, _, _ in releases.local_images(())}
+    assert {each.name for each in core.resources} < {each.name for each in built("local").resources}
+
+
+def test_only_the_local_stack_listens_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEATRIAL_PARTS", "core")
+    dev = build("dev", configuration("dev"))
+    assert "Training" in {each.type.rpartition(":")[2] for each in dev.resources}
+
+
+def test_what_creates_training_objects_waits_until_their_webhooks_serve() -> None:
+    """They are fail-closed; the engine knows what to wait for from dependencies alone."""
+    urns = {each.name: each.urn for each in built("local").objects if each.inputs["kind"] == "Deployment"}
+    for runtime in built("local").of_kind("ClusterTrainingRuntime"):
+        for controller in ("jobset-controller", "kubeflow-trainer-controller-manager"):
+            assert urns[f"platform-training/{controller}"] in runtime.depends_on, runtime.name
 
 
 @pytest.mark.parametrize("stack", STACKS)

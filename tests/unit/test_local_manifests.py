@@ -47,6 +47,37 @@ def test_a_second_time_asks_nobody(module: Path) -> None:
     assert len(asked(module)) == 1
 
 
+def test_a_folder_is_copied_whole_and_can_be_removed_again(module: Path) -> None:
+    """Go keeps its modules read-only."""
+    (module / "deep" / "b.yaml").chmod(0o444)
+    (module / "deep").chmod(0o555)
+    manifests.ensure([manifests.Wanted("chart", "1.0", "example.org/thing", ("deep",))], Silent())
+    copied = manifests.folder() / "chart-1.0" / "deep"
+    assert [file.name for file in copied.iterdir()] == ["b.yaml"]
+    assert copied.stat().st_mode & 0o200
+    assert (copied / "b.yaml").stat().st_mode & 0o200
+
+
+def test_a_folder_that_was_not_copied_to_its_end_does_not_count(
+    module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (module / "deep" / "c.yaml").write_text("c: 3")
+    wanted = manifests.Wanted("chart", "1.0", "example.org/thing", ("deep",))
+
+    def fails(source: Path, target: Path) -> None:
+        if target.name == "c.yaml":
+            raise KeyboardInterrupt
+        target.write_bytes(source.read_bytes())
+
+    with monkeypatch.context() as broken:
+        broken.setattr(manifests.shutil, "copyfile", fails)
+        with pytest.raises(KeyboardInterrupt):
+            manifests.ensure([wanted], Silent())
+    manifests.ensure([wanted], Silent())
+    copied = manifests.folder() / "chart-1.0" / "deep"
+    assert {file.name for file in copied.iterdir()} == {"b.yaml", "c.yaml"}
+
+
 def test_a_copy_that_was_interrupted_is_completed(module: Path) -> None:
     manifests.ensure([WANTED], Silent())
     (manifests.folder() / "thing-1.0" / "deep" / "b.yaml").unlink()
@@ -56,7 +87,7 @@ def test_a_copy_that_was_interrupted_is_completed(module: Path) -> None:
 
 def test_a_file_that_the_module_lacks_is_named(module: Path) -> None:
     (module / "a.yaml").unlink()
-    with pytest.raises(LocalError, match=r"(?s)thing@v1.0 has no file a.yaml.*\[thing\]"):
+    with pytest.raises(LocalError, match=r"(?s)thing@v1.0 has no file or folder a.yaml.*\[thing\]"):
         manifests.ensure([WANTED], Silent())
 
 

@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from infra import helm
 from local.toolchain import debian, tools
 from local.toolchain.onpath import fits
 from local.toolchain.tools import PathRule, Tool
@@ -51,6 +52,10 @@ def test_no_two_tools_bring_the_same_command() -> None:
 def test_kubectl_and_the_cluster_are_of_one_release() -> None:
     cluster, client = tools.load("kubernetes").version, tools.load("kubectl").version
     assert client.removeprefix("v0.") == cluster.removeprefix("v1.")
+
+
+def test_charts_are_rendered_for_the_cluster_that_is_built() -> None:
+    assert tools.load("kubernetes").version == f"v{helm.KUBERNETES}"
 
 
 def test_helm_renders_for_the_cluster_that_is_built() -> None:

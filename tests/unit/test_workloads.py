@@ -1,7 +1,12 @@
 """The parts of the workloads that need neither network nor PyTorch, on the real data."""
 
 import json
+import re
+import threading
+from concurrent.futures import wait
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace as Some
 from typing import Any
 
 import numpy as np
@@ -9,10 +14,13 @@ import pandas as pd
 import pytest
 
 import workloads
-from workloads import common
+from infra import outputs
+from workloads import common, pods
 from workloads.common import WorkloadError
 from workloads.ingest_flights import config as ingest_config
 from workloads.ingest_flights import main as ingest
+from workloads.recorder import Recorder
+from workloads.settings import changed
 from workloads.train_delay import config as train_config
 from workloads.train_delay import features, metrics
 
@@ -24,7 +32,7 @@ IMAGE = "registry.example/seatrial/workloads:0123"
 
 @pytest.mark.parametrize("name", workloads.names())
 def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
-    for job in jobs(workloads.manifest(name, IMAGE)):
+    for job in jobs(workloads.manifest(name, IMAGE, served={"Job"})):
         pod = job["spec"]["template"]["spec"]
         main = pod["containers"][0]
         assert main["image"] == IMAGE
@@ -44,8 +52,22 @@ def test_an_unknown_workload_is_refused_with_those_there_are() -> None:
         workloads.manifest("train", IMAGE)
 
 
+def test_an_option_that_a_workload_has_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="workload ingest_flights has no option training"):
+        workloads.manifest("ingest_flights", IMAGE, training="x")
+
+
+def test_a_workload_takes_the_best_form_that_the_cluster_serves() -> None:
+    def kinds(name: str, served: set[str]) -> list[str]:
+        return [item["kind"] for item in workloads.manifest(name, IMAGE, served=served)]
+
+    assert kinds("train_delay", {"Job", "TrainJob", "Service"}) == ["TrainJob"]
+    assert kinds("train_delay", {"Job", "Service"}) == ["Service", "Job"]
+    assert kinds("ingest_flights", {"Job", "TrainJob"}) == ["Job"]
+
+
 def test_the_ranks_never_share_a_node_and_find_rank_0() -> None:
-    service, job = workloads.manifest("train_delay", IMAGE)
+    service, job = workloads.manifest("train_delay", IMAGE, form="Job")
     spec = job["spec"]
     assert spec["completionMode"] == "Indexed"
     assert spec["completions"] == spec["parallelism"] == 2
@@ -57,11 +79,55 @@ def test_the_ranks_never_share_a_node_and_find_rank_0() -> None:
     assert rule["labelSelector"]["matchLabels"].items() <= labels.items()
     assert service["spec"]["selector"].items() <= labels.items()
     assert service["spec"]["publishNotReadyAddresses"] is True
-    env = {entry["name"]: entry.get("value") for entry in spec["template"]["spec"]["containers"][0]["env"]}
+    env = variables(spec["template"]["spec"]["containers"][0]["env"])
     name = job["metadata"]["name"]
     assert spec["template"]["spec"]["subdomain"] == service["metadata"]["name"]
-    assert env["MASTER_ADDR"] == f"{name}-0.{service['metadata']['name']}.workloads.svc.cluster.local"
-    assert env["WORLD_SIZE"] == "2"
+    assert env["PET_MASTER_ADDR"] == f"{name}-0.{service['metadata']['name']}.workloads.svc.cluster.local"
+    assert (env["PET_NNODES"], env["PET_NPROC_PER_NODE"]) == ("2", "1")
+
+
+RESERVED = {"PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT"}
+"""What Trainer's torch plugin sets, and refuses to be given."""
+
+
+def test_both_forms_run_the_same_container_and_only_the_job_sets_what_trainer_sets() -> None:
+    options: dict[str, Any] = {"training": "t-1", "ranks": 3, "arguments": ["--set", "epochs=2"]}
+    (train_job,) = workloads.manifest("train_delay", IMAGE, form="TrainJob", **options)
+    job = workloads.manifest("train_delay", IMAGE, form="Job", **options)[-1]
+    trainer = train_job["spec"]["trainer"]
+    main = job["spec"]["template"]["spec"]["containers"][0]
+    assert train_job["spec"]["runtimeRef"] == {"name": outputs.RUNTIME_TORCH}
+    assert (trainer["numNodes"], trainer["numProcPerNode"]) == (3, 1)
+    assert trainer["command"] == main["command"]
+    assert trainer["command"][2:5] == ["workloads.torchrun", "-m", "workloads.train_delay.main"]
+    assert trainer["command"][-2:] == ["--set", "epochs=2"]
+    assert trainer["resourcesPerNode"] == main["resources"]
+    ours, theirs = variables(trainer["env"]), variables(main["env"])
+    assert theirs.keys() >= RESERVED
+    assert theirs.keys() - RESERVED == ours.keys() - set(pods.ACCESS_KEYS)
+    assert ours["TRAINING_ID"] == theirs["TRAINING_ID"] == "t-1"
+
+
+def test_a_train_job_names_each_variable_that_the_training_asks_for() -> None:
+    folder = Path(workloads.__file__).parent
+    sources = [folder / "common.py", *(folder / "train_delay").glob("*.py")]
+    asked = {name for path in sources for name in re.findall(r'env\("([A-Z0-9_]+)"\)', path.read_text())}
+    assert asked - {"PGHOST", "PGDATABASE"} <= set(pods.ACCESS_KEYS)
+    assert "S3_BUCKET" in asked
+
+
+def test_each_deployment_is_a_training_of_its_own_unless_it_names_one() -> None:
+    def training(**options: Any) -> Any:
+        (item,) = workloads.manifest("train_delay", IMAGE, **options)
+        return variables(item["spec"]["trainer"]["env"])["TRAINING_ID"]
+
+    assert training() != training()
+    assert re.fullmatch(r"probe-[0-9a-f]{8}", training(name="probe"))
+    assert training(training="t-1") == "t-1"
+
+
+def variables(entries: list[dict[str, Any]]) -> dict[str, str | None]:
+    return {entry["name"]: entry.get("value") for entry in entries}
 
 
 def jobs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -95,6 +161,15 @@ def test_the_cause_of_a_failure_becomes_the_termination_message(
     assert json.loads(log.read_text()) == {"error": "MLflow does not answer"}
     common.run(lambda: {"rows": 3})
     assert json.loads(log.read_text()) == {"rows": 3}
+
+
+def test_a_failure_that_no_other_attempt_would_mend_has_an_exit_code_of_its_own() -> None:
+    def fail() -> dict[str, Any]:
+        raise common.HopelessError("the loss is nan")
+
+    with pytest.raises(SystemExit) as ended:
+        common.run(fail)
+    assert ended.value.code == common.HOPELESS
 
 
 def test_a_message_too_long_for_kubernetes_keeps_the_cause(
@@ -290,6 +365,109 @@ def test_the_roc_curve_runs_from_corner_to_corner() -> None:
     assert points[0] == [0, 0]
     assert points[-1] == [1, 1]
     assert points == sorted(points)
+
+
+def test_a_setting_is_given_by_name_and_a_wrong_one_is_refused() -> None:
+    found = changed(train_config.tiny(), ["learning_rate=1e30", "epochs=3", "model=other"])
+    assert (found.learning_rate, found.epochs, found.model) == (1e30, 3, "other")
+    assert changed(train_config.tiny(), []) == train_config.tiny()
+    with pytest.raises(WorkloadError, match="there is no setting 'epoch'; there are: catalog, "):
+        changed(train_config.tiny(), ["epoch=3"])
+    with pytest.raises(WorkloadError, match="setting epochs does not take 'many', it is like 1"):
+        changed(train_config.tiny(), ["epochs=many"])
+    with pytest.raises(WorkloadError, match="setting log_every must be at least 1, it is 0"):
+        changed(train_config.tiny(), ["log_every=0"])
+
+
+def test_a_switch_is_given_as_true_or_false() -> None:
+    @dataclass(frozen=True)
+    class Settings:
+        compile: bool = True
+
+    assert changed(Settings(), ["compile=false"]) == Settings(compile=False)
+    assert changed(Settings(False), ["compile=true"]) == Settings(compile=True)
+    with pytest.raises(WorkloadError, match="setting compile does not take 'no', it is like True"):
+        changed(Settings(), ["compile=no"])
+
+
+def test_how_often_something_is_kept_does_not_make_another_training() -> None:
+    settings = train_config.tiny()
+    assert changed(settings, ["checkpoint_every=7", "log_every=7"]).identity() == (settings.identity())
+    assert changed(settings, ["seed=7"]).identity() != settings.identity()
+
+
+class Mlflow:
+    """Stands for the client of an MLflow that has a run with some numbers, and may refuse more."""
+
+    def __init__(self, **there: list[int]) -> None:
+        self.written = {name: list(steps) for name, steps in there.items()}
+        self.requests: list[int] = []
+        self.refuses = False
+
+    def get_run(self, _: str) -> Any:
+        return Some(data=Some(metrics=dict.fromkeys(self.written, 0.0)))
+
+    def get_metric_history(self, _: str, name: str) -> list[Any]:
+        return [Some(step=step) for step in self.written[name]]
+
+    def log_batch(self, _: str, metrics: list[Any]) -> None:
+        if self.refuses:
+            raise ConnectionError("refused")
+        self.requests.append(len(metrics))
+        for metric in metrics:
+            self.written.setdefault(metric.key, []).append(metric.step)
+
+
+def test_each_number_of_a_series_is_written_once_and_in_order() -> None:
+    server = Mlflow()
+    recorder = Recorder(server, "r")
+    recorder.series("loss", [0.3, 0.2])
+    recorder.series("loss", [0.3, 0.2, 0.1])
+    recorder.series("test", [0.5])
+    recorder.flush()
+    assert server.written == {"loss": [0, 1, 2], "test": [0]}
+
+
+def test_what_an_attempt_before_wrote_is_not_written_again_and_what_it_did_not_is() -> None:
+    server = Mlflow(loss=[0, 1, 3])
+    recorder = Recorder(server, "r")
+    recorder.series("loss", [0.4, 0.3, 0.2])
+    recorder.series("loss", [0.4, 0.3, 0.2, 0.1, 0.0])
+    recorder.flush()
+    assert server.written == {"loss": [0, 1, 3, 2, 4]}
+
+
+def test_a_long_series_goes_in_requests_that_mlflow_takes() -> None:
+    server = Mlflow()
+    recorder = Recorder(server, "r")
+    recorder.series("loss", [0.0] * 2500)
+    recorder.flush()
+    assert server.requests == [1000, 1000, 500]
+
+
+def test_a_number_that_could_not_be_written_is_told_at_the_next_flush_or_check() -> None:
+    server = Mlflow()
+    recorder = Recorder(server, "r")
+    server.refuses = True
+    recorder.series("loss", [0.1])
+    with pytest.raises(ConnectionError):
+        recorder.flush()
+    recorder.series("loss", [0.1, 0.2])
+    wait(recorder.pending)
+    with pytest.raises(ConnectionError):
+        recorder.check()
+    recorder.check()
+
+
+def test_a_check_waits_for_nothing() -> None:
+    server, answer = Mlflow(), threading.Event()
+    recorder = Recorder(server, "r")
+    server.log_batch = lambda *_, **__: answer.wait(10)  # type: ignore[method-assign,assignment]
+    recorder.series("loss", [0.1])
+    recorder.check()
+    assert len(recorder.pending) == 1
+    answer.set()
+    recorder.flush()
 
 
 def test_training_validation_and_test_share_no_month() -> None:

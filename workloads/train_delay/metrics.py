@@ -2,7 +2,24 @@
 predictions.
 """
 
+from typing import Any
+
 import numpy as np
+
+from workloads.train_delay.config import TrainDelay
+
+
+def report(settings: TrainDelay, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """The numbers of the test month, and what is needed to draw them."""
+    return {
+        "test_months": settings.test_months,
+        "late_minutes": settings.late_minutes,
+        "threshold": settings.threshold,
+        "rows": len(labels),
+        "metrics": summary(labels, scores, settings.threshold),
+        "confusion": confusion(labels, scores, settings.threshold),
+        "roc": roc_points(labels, scores),
+    }
 
 
 def confusion(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, int]:

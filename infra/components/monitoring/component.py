@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from infra import charts, kube, pods
+from infra import charts, kube, patching, pods
 from infra.components.monitoring import patches
 from infra.components.monitoring.settings import AlertmanagerSettings, MonitoringSettings, PrometheusSettings
 from infra.releases import Release
@@ -48,11 +48,11 @@ class MonitoringOperator(pulumi.ComponentResource):
             inputs.release,
             [
                 patches.leave_out_unused_kinds,
-                patches.leave_out_descriptions,
-                patches.into_namespace(inputs.namespace),
-                charts.use_images({charts.repository(inputs.image): inputs.image}),
+                patching.leave_out_descriptions,
+                patching.into_namespace("default", inputs.namespace),
+                patching.use_images({patching.repository(inputs.image): inputs.image}),
                 patches.reload_with(inputs.reloader_image),
-                patches.with_resources(settings.operator),
+                patching.with_resources(settings.operator),
             ],
         )
         child = pulumi.ResourceOptions(parent=self)

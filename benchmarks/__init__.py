@@ -1,0 +1,1 @@
+"""Measures a running platform (`run`) and judges what was measured (`check`): two programs."""

@@ -1,0 +1,1 @@
+"""Training on several nodes at once: Kubeflow Trainer, JobSet and the MPI Operator."""

@@ -1,0 +1,135 @@
+"""The MLflow run of a training: what it was made of, how it went, what came out. Rank 0 alone has one."""
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from workloads import common
+from workloads.common import WorkloadError, log
+from workloads.recorder import Recorder
+from workloads.train_delay import metrics
+from workloads.train_delay.config import TrainDelay
+from workloads.train_delay.data import Content, Data
+from workloads.train_delay.features import KEY, Preprocessing
+from workloads.train_delay.model import DelayClassifier
+from workloads.train_delay.registry import register
+from workloads.train_delay.training import Learner, logits
+
+HERE = Path(__file__).parent
+
+
+class Run:
+    """The run of `training`; a training that is taken up again goes on in the run that it began."""
+
+    def __init__(self, settings: TrainDelay, content: Content, training: str) -> None:
+        self.mlflow = common.mlflow()
+        self.settings = settings
+        self.lineage = lineage(settings, content)
+        with self.calls():
+            self.client = self.mlflow.tracking.MlflowClient()
+            self.mlflow.set_experiment(settings.experiment)
+            begun = self.mlflow.search_runs(
+                filter_string=f"tags.training = '{training}'", output_format="list"
+            )
+            if begun:
+                self.restarts = int(begun[0].data.tags["restarts"]) + 1
+                self.run = self.mlflow.start_run(begun[0].info.run_id, tags={"restarts": str(self.restarts)})
+            else:
+                self.restarts = 0
+                tags = {"training": training, "restarts": "0", **self.lineage, **hardware()}
+                self.run = self.mlflow.start_run(tags=tags)
+                self.mlflow.log_params({**asdict(settings), "ranks": dist.get_world_size()})
+            self.id: str = self.run.info.run_id
+            self.recorder = Recorder(self.client, self.id)
+
+    @contextmanager
+    def calls(self) -> Iterator[None]:
+        """Failures of the server are reported as that."""
+        try:
+            yield
+        except Exception as error:
+            raise WorkloadError(
+                f"MLflow at {common.env('MLFLOW_TRACKING_URI')} failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def tell(self, learner: Learner) -> None:
+        """Hand over the losses so far; nobody waits for the server."""
+        self.recorder.series("loss", learner.losses)
+        self.recorder.series("train_loss", learner.train_losses)
+        self.recorder.series("validation_loss", learner.validation_losses)
+
+    def check(self) -> None:
+        """Fail if something could not be written; nobody waits for what is on its way."""
+        with self.calls():
+            self.recorder.check()
+
+    def finish(
+        self, network: DelayClassifier, preprocessing: Preprocessing, test: Data, hashes: list[str]
+    ) -> dict[str, Any]:
+        """Evaluate on the test month, log, register; returns what the termination message says."""
+        scores = torch.sigmoid(logits(network, test)).numpy()
+        report = metrics.report(self.settings, test.labels.numpy(), scores) | {"weights_sha256": hashes}
+        for name, value in (report["metrics"] | report["confusion"]).items():
+            self.recorder.series(f"test_{name}", [value])
+        with self.calls(), tempfile.TemporaryDirectory() as folder:
+            self.recorder.flush()
+            self.mlflow.log_dict(report, "evaluation.json")
+            path = Path(folder) / "predictions.parquet"
+            kept = test.rows[[*KEY, "arr_delay"]].assign(late_probability=scores)
+            kept.to_parquet(path, index=False)
+            self.mlflow.log_artifact(str(path))
+            tags = {**self.lineage, "run_id": self.id, "weights_sha256": hashes[0]}
+            version = register(
+                self.mlflow, self.settings, network, preprocessing, test.rows, Path(folder), tags
+            )
+            self.mlflow.end_run()
+        return {
+            "run_id": self.id, "model": self.settings.model, "version": version, "restarts": self.restarts,
+            **self.lineage, "weights_sha256": hashes, **report["metrics"],
+        }  # fmt: skip
+
+    def fail(self) -> None:
+        """Mark the run as failed, if the server still listens."""
+        try:
+            self.recorder.flush()
+            self.mlflow.end_run("FAILED")
+        except Exception as error:
+            log("could not mark the run as failed", error=error)
+
+
+def lineage(settings: TrainDelay, content: Content) -> dict[str, str]:
+    """Where a model comes from: data, code and image."""
+    image = os.environ.get("SEATRIAL_IMAGE", "unknown")
+    return {
+        "snapshot_id": str(content.flights_snapshot),
+        "weather_snapshot_id": str(content.weather_snapshot),
+        "table": f"{settings.catalog}.{settings.schema}.flights",
+        "data_sha256": content.flights_sha256,
+        "code_sha256": common.code_hash(HERE),
+        "features_sha256": common.digest((HERE / "features.py").read_bytes()),
+        "image": image,
+        "image_digest": image.partition("@")[2] or "unknown",
+    }
+
+
+def hardware() -> dict[str, str]:
+    cpu = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.split(":", 1)[1].strip()
+            break
+    return {
+        "cpu": cpu,
+        "cpus": str(os.cpu_count()),
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
