@@ -140,7 +140,7 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
     assert [entry.subject for entry in found] == sorted(
         (entry.subject for entry in found), key=lambda subject: run.SUBJECTS.index(subject)
     )
-    assert {entry.subject for entry in found} == {"platform", "data", "training"}
+    assert {entry.subject for entry in found} == {"platform", "data", "training", "tuning"}
     names = {entry.name for entry in found}
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
 

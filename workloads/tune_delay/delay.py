@@ -1,5 +1,6 @@
 """What is tuned: the classifier of `train_delay`, trained in one process. No other file here knows it."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -13,9 +14,11 @@ import torch.distributed as dist
 from workloads import common
 from workloads.train_delay import metrics
 from workloads.train_delay.config import TrainDelay
+from workloads.train_delay.data import Data, Source, locate, read, split
 from workloads.train_delay.features import Preprocessing
-from workloads.train_delay.main import Data, Run, Source, locate, logits, read, split
 from workloads.train_delay.model import DelayClassifier, weights_hash
+from workloads.train_delay.tracking import Run
+from workloads.train_delay.training import logits
 
 HERE = Path(__file__).parent
 Parameters = Mapping[str, Any]
@@ -31,7 +34,7 @@ class Delay:
 
     @cached_property
     def source(self) -> Source:
-        return locate(self.training, self.snapshot)
+        return locate(self.training, self.snapshot, None)
 
     @cached_property
     def prepared(self) -> tuple[Preprocessing, dict[str, Data]]:
@@ -40,7 +43,7 @@ class Delay:
     def identity(self) -> dict[str, Any]:
         """What makes two trials with the same parameters equal: data and code."""
         code = [common.code_hash(folder) for folder in (HERE, HERE.parent / "train_delay")]
-        return {"source": asdict(self.source), "code": code}
+        return {"source": asdict(self.source.content), "code": code}
 
     def fit(self, parameters: Parameters, tell: Tell) -> DelayClassifier:
         """Train with these parameters; after each epoch `tell` hears the epoch (from 1) and the figures.
@@ -68,50 +71,48 @@ class Delay:
         return network
 
     def register(
-        self, parameters: Parameters, tags: Mapping[str, str], artifacts: Mapping[str, Any], value: float
+        self,
+        study: str,
+        parameters: Parameters,
+        tags: Mapping[str, str],
+        artifacts: Mapping[str, Any],
+        value: float,
     ) -> dict[str, Any]:
         """Train once more with these parameters, and register the model as `train_delay` does.
 
         `tags` go on the run and on the version beside the lineage, `artifacts` (name → what becomes JSON or
-        text) into the run. The training gives `value` again, on the same kind of processor bit by bit.
+        text) into the run. The training gives `value` again, on the same kind of processor bit by bit. The
+        run is the study's: when a worker is killed in here, the next one takes it up and adds what it lacks.
         """
         with alone():
-            run = Run(settings(self.training, parameters), self.source)
+            run = Run(settings(self.training, parameters), self.source.content, study)
             try:
                 run.lineage |= dict(tags)
+                run.recorder.series("trial_value", [value])
                 with run.calls():
                     run.mlflow.set_tags(dict(tags))
-                network = self.fit(parameters, run.epoch)
-                with run.calls():
-                    run.mlflow.log_metric("trial_value", value)
                     for name, content in artifacts.items():
                         keep = run.mlflow.log_text if isinstance(content, str) else run.mlflow.log_dict
                         keep(content, name)
+                network = self.fit(parameters, telling(run))
                 preprocessing, data = self.prepared
                 done = run.finish(network, preprocessing, data["test"], [weights_hash(network)])
             except BaseException:
                 run.fail()
                 raise
-        return {"run_id": run.id, "model": done["model"], "version": done["version"]}
+        return {name: done[name] for name in ("run_id", "model", "version")}
 
-    def left(self, study: str) -> dict[str, Any] | None:
-        """What a worker left that was killed while it registered: a whole version, or nothing.
 
-        Half of one is taken away.
-        """
-        client = common.mlflow().tracking.MlflowClient()
-        experiment = client.get_experiment_by_name(self.training.experiment)
-        if experiment is None:
-            return None
-        for run in client.search_runs([experiment.experiment_id], f"tags.study = '{study}'"):
-            id_, status = run.info.run_id, run.info.status
-            for version in client.search_model_versions(f"run_id = '{id_}'"):
-                if status == "FINISHED":
-                    return {"run_id": id_, "model": version.name, "version": str(version.version)}
-                client.delete_model_version(version.name, version.version)
-            if status == "RUNNING":
-                client.set_terminated(id_, "KILLED")
-        return None
+def telling(run: Run) -> Tell:
+    """Writes the figures of each epoch into the run, whose epochs count from 0."""
+    told: dict[str, list[float]] = defaultdict(list)
+
+    def tell(_: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            told[name].append(value)
+            run.recorder.series(name, told[name])
+
+    return tell
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def conclude(slots: Slots, delay: Delay, url: str) -> dict[str, Any]:
             return {"registered_by": "another worker"}
         if REGISTERED not in study.user_attrs:
             best = best_of(study)
-            done = delay.left(study.study_name) or register(study, best, delay)
+            done = register(study, best, delay)
             study.set_user_attr(REGISTERED, {**done, "trial": best.number, "value": best.value})
         return {"registered": study.user_attrs[REGISTERED]}
 
@@ -80,7 +80,7 @@ def register(study: optuna.Study, best: FrozenTrial, delay: Delay) -> dict[str, 
         "trials.csv": study.trials_dataframe().to_csv(index=False),
         "optimization_history.json": history(study),
     }
-    return delay.register(best.params, tags, artifacts, float(best.value))
+    return delay.register(study.study_name, best.params, tags, artifacts, float(best.value))
 
 
 # --- all of it --------------------------------------------------------------------------------------------
@@ -108,20 +108,6 @@ def work(settings: TuneDelay, name: str | None, snapshot: int | None) -> dict[st
     }
 
 
-def once(settings: TuneDelay, parameters: dict[str, Any], snapshot: int | None) -> dict[str, Any]:
-    """Train with these parameters and print the figures as `name=value`, where Katib finds them."""
-    common.seed_everything(settings.seed)
-    last: dict[str, float] = {}
-
-    def tell(epoch: int, figures: dict[str, float]) -> None:
-        last.update(figures)
-        for name, value in figures.items():
-            print(f"{name}={value}", flush=True)
-
-    Delay(settings.training, snapshot).fit(parameters, tell)
-    return last
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", choices=["reference", "tiny"], default="reference")
@@ -131,15 +117,14 @@ def main() -> None:
     parser.add_argument("--sampler", choices=["tpe", "random"])
     parser.add_argument("--pruner", choices=["asha", "median", "none"])
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--parameters", type=json.loads, help="as JSON: train once with these, no study")
+    parser.add_argument("--epochs", type=int, help="the most of a trial")
     arguments = parser.parse_args()
     given = {name: getattr(arguments, name) for name in ("trials", "sampler", "pruner", "seed")}
     changed = {name: value for name, value in given.items() if value is not None}
     settings = replace(getattr(config, arguments.config)(), **changed)
-    if arguments.parameters:
-        common.run(lambda: once(settings, arguments.parameters, arguments.snapshot))
-    else:
-        common.run(lambda: work(settings, arguments.study, arguments.snapshot))
+    if arguments.epochs:
+        settings = replace(settings, training=replace(settings.training, epochs=arguments.epochs))
+    common.run(lambda: work(settings, arguments.study, arguments.snapshot))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ NAME = "tune-delay"
 def objects(
     image: str,
     *,
+    name: str = NAME,
     config: str = "reference",
     workers: int = 2,
     namespace: str = "workloads",
@@ -34,7 +35,7 @@ def objects(
             "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
         },
         "activeDeadlineSeconds": 3600,
-        "template": pod(NAME, main),
+        "template": pod(name, main),
     }
-    metadata = {"name": NAME, "namespace": namespace, "labels": labels(NAME)}
+    metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
     return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]
