@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from client import ClientError
 from infra import outputs
 from seatrial.connection import connect
 from seatrial.console import out
@@ -32,6 +33,11 @@ def open_(
         raise typer.BadParameter(f"{part!r}; there are: {', '.join(PARTS)}", param_hint="PART")
     address, account, password = PARTS[part]
     with connect(stack) as platform:
+        if address not in platform.access:
+            raise ClientError(
+                f"this platform has no {part}: {address} is not in Secret {outputs.SECRET_ACCESS}",
+                "provision all parts of the platform: seatrial up",
+            )
         url = platform.local(address, port).geturl()
         out.print(f"{part}: {url}", markup=False)
         if account and password:
