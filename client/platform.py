@@ -212,6 +212,20 @@ class Platform:
             connect_timeout=20,
         )
 
+    def studies(self) -> Any:
+        """A connection to the database where Optuna keeps studies."""
+        import psycopg
+
+        inside, here = urlsplit(self.access["OPTUNA_STORAGE"]), self.local("OPTUNA_STORAGE")
+        return psycopg.connect(
+            host=here.hostname,
+            port=here.port,
+            user=inside.username,
+            password=inside.password,
+            dbname=inside.path.removeprefix("/"),
+            connect_timeout=20,
+        )
+
     def prometheus(self, path: str, **parameters: str) -> Any:
         """The `data` of one call of Prometheus' HTTP API, for instance `query`, query="up"."""
         url = self.local("PROMETHEUS_URL").geturl().rstrip("/")

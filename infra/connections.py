@@ -19,6 +19,12 @@ class Database:
         """`scheme://host:port/name`, without user and password."""
         return pulumi.Output.concat(scheme, "://", self.host, f":{self.port}/{self.name}")
 
+    def account_url(self, scheme: str) -> pulumi.Output[str]:
+        """The same with user and password; generated passwords need no escaping."""
+        return pulumi.Output.concat(
+            f"{scheme}://{self.user}:", self.password, "@", self.host, f":{self.port}/{self.name}"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Store:

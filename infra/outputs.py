@@ -3,7 +3,7 @@
 NAMESPACE_DATA = "platform-data"
 """PostgreSQL, the object store and Trino."""
 NAMESPACE_ML = "platform-ml"
-"""MLflow."""
+"""MLflow and the dashboard of Optuna."""
 NAMESPACE_MONITORING = "platform-monitoring"
 """The Prometheus Operator, Prometheus and Alertmanager."""
 NAMESPACE_TRAINING = "platform-training"
@@ -16,8 +16,10 @@ SECRET_ACCESS = "platform-access"
 
 AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION S3_BUCKET S3_WAREHOUSE_BUCKET TRINO_URL
 TRINO_USER TRINO_PASSWORD TRINO_CA MLFLOW_TRACKING_URI MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
-PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PROMETHEUS_URL
+PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PROMETHEUS_URL OPTUNA_STORAGE OPTUNA_DASHBOARD_URL
 """
+SECRET_ACCESS_OF_TUNING = ("OPTUNA_STORAGE", "OPTUNA_DASHBOARD_URL")
+"""Those of them that are there only with the part `tuning`."""
 
 RUNTIME_TORCH = "torch"
 """ClusterTrainingRuntime: what a TrainJob names to run PyTorch on several nodes."""

@@ -3,19 +3,22 @@
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
-Part = Literal["training"]
+Part = Literal["training", "tuning"]
 
 CORE = "core"
 """What is always there."""
 
 ALL: tuple[Part, ...] = get_args(Part)
 
-COMPONENTS: Mapping[Part, frozenset[str]] = {"training": frozenset({"training"})}
+COMPONENTS: Mapping[Part, frozenset[str]] = {
+    "training": frozenset({"training"}),
+    "tuning": frozenset({"tuning"}),
+}
 """The folders under `infra/components` that a part adds; all others belong to the core."""
 
 
 def parse(text: str) -> tuple[Part, ...]:
-    """`core,training` as the parts besides the core, which need not be named.
+    """`core,tuning` as the parts besides the core, which need not be named.
 
     Raises:
         ValueError: a name is no part, or there is none.

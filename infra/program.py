@@ -18,7 +18,8 @@ from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
 from infra.components.training.component import Training, TrainingInputs, Upstream
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
-from infra.components.workload_access.component import WorkloadAccess, WorkloadAccessInputs
+from infra.components.tuning.component import Tuning, TuningInputs
+from infra.components.workload_access.component import Studies, WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
 from infra.releases import Releases
 from infra.settings import PlatformSettings
@@ -33,7 +34,8 @@ def build() -> None:
     store = _object_store(stack)
     trino = _trino(stack, databases, store)
     mlflow = _mlflow(stack, databases, store)
-    _access(stack, databases, store, trino, mlflow, monitoring)
+    tuning = _tuning(stack, databases) if "tuning" in chosen.parts else None
+    _access(stack, databases, store, trino, mlflow, monitoring, tuning)
     if "training" in chosen.parts:
         _training(stack)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
@@ -119,6 +121,8 @@ def _databases(stack: Stack) -> Postgresql:
         DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
         DatabaseWish(name="mlflow"),
         DatabaseWish(name="mlflow_auth"),
+        # Also without the part that uses it: studies outlast a time without.
+        DatabaseWish(name="optuna"),
         DatabaseWish(name="staging"),
     )
     inputs = PostgresqlInputs(
@@ -160,6 +164,15 @@ def _mlflow(stack: Stack, databases: Postgresql, store: ObjectStore) -> Mlflow:
     return Mlflow("mlflow", stack.chosen.mlflow, inputs, stack.opts)
 
 
+def _tuning(stack: Stack, databases: Postgresql) -> Tuning:
+    inputs = TuningInputs(
+        namespace=outputs.NAMESPACE_ML,
+        image=stack.releases.image("optuna-dashboard"),
+        studies=databases.databases["optuna"],
+    )
+    return Tuning("tuning", stack.chosen.tuning, inputs, stack.opts)
+
+
 def _access(
     stack: Stack,
     databases: Postgresql,
@@ -167,6 +180,7 @@ def _access(
     trino: Trino,
     mlflow: Mlflow,
     monitoring: Monitoring,
+    tuning: Tuning | None,
 ) -> None:
     inputs = WorkloadAccessInputs(
         namespace=outputs.NAMESPACE_WORKLOADS,
@@ -179,6 +193,7 @@ def _access(
         trino_ca=trino.ca,
         mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
         prometheus_url=monitoring.prometheus_url,
+        studies=Studies(database=databases.databases["optuna"], dashboard_url=tuning.url) if tuning else None,
     )
     WorkloadAccess("workload-access", inputs, stack.opts)
 

@@ -21,6 +21,7 @@ from infra.components.object_store.settings import ObjectStoreSettings
 from infra.components.postgresql.settings import PostgresqlSettings
 from infra.components.training.settings import TrainingSettings
 from infra.components.trino.settings import TrinoSettings
+from infra.components.tuning.settings import TuningSettings
 from infra.errors import SettingsError
 from infra.parts import ALL, Part, parse
 from infra.releases import ImagePolicy
@@ -30,7 +31,7 @@ PROJECT = "seatrial"
 LOCAL = "local"
 """The one stack whose cluster is given by KUBECONFIG, as `seatrial env` sets it."""
 PARTS_VARIABLE = "SEATRIAL_PARTS"
-"""Names the parts of the local stack, before its stack file does: `core` or `core,training`."""
+"""Names the parts of the local stack, before its stack file does: `core` or `core,training,tuning`."""
 STACKS = Path(__file__).parents[1] / "stacks"
 
 
@@ -68,6 +69,7 @@ class PlatformSettings(Settings):
     object_store: ObjectStoreSettings = ObjectStoreSettings()
     trino: TrinoSettings = TrinoSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
 
 

@@ -13,7 +13,7 @@ from kubernetes import client as k8s
 
 from client import Platform, outputs
 from proofs import probe
-from proofs.subjects import training
+from proofs.subjects import training, tuning
 from proofs.subjects.platform import SURVIVAL_TABLE
 from workloads.ingest_flights import config as ingest
 
@@ -257,3 +257,105 @@ def strange_loss(mlflow: Any, run: str) -> None:
 def lost_run(mlflow: Any, run: str) -> None:
     """Take the run away from the training that writes to it."""
     mlflow.delete_run(run)
+
+
+@contextmanager
+def changed_trial(platform: Platform, before: str, after: str) -> Iterator[None]:
+    """Give one trial of the proofs' study another state, in the database itself."""
+    study = tuning.studied(platform)
+    number = next(each.number for each in tuning.tries(platform, study) if each.state == before)
+    change = (
+        "UPDATE trials SET state = %s WHERE number = %s "
+        "AND study_id = (SELECT study_id FROM studies WHERE study_name = %s)"
+    )
+    with platform.studies() as database:
+        database.execute(change, [after, number, study])
+    try:
+        yield
+    finally:
+        with platform.studies() as database:
+            database.execute(change, [before, number, study])
+
+
+@contextmanager
+def doubled_trial(platform: Platform) -> Iterator[None]:
+    """A second result for a trial that has one."""
+    study = tuning.studied(platform)
+    found = tuning.tries(platform, study)
+    slot = next(each.slot for each in found if each.state in tuning.RESULTS)
+    with platform.studies() as database:
+        (made,) = database.execute(
+            "INSERT INTO trials (number, study_id, state) "
+            "SELECT %s, study_id, 'COMPLETE' FROM studies WHERE study_name = %s RETURNING trial_id",
+            [len(found), study],
+        ).fetchone()
+        database.execute(
+            "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (%s, 'slot', %s)",
+            [made, json.dumps(slot)],
+        )
+    try:
+        yield
+    finally:
+        with platform.studies() as database:
+            database.execute("DELETE FROM trial_user_attributes WHERE trial_id = %s", [made])
+            database.execute("DELETE FROM trials WHERE trial_id = %s", [made])
+
+
+@contextmanager
+def lost_try(platform: Platform) -> Iterator[None]:
+    """While a study of the killings runs, add a lost try that nobody tries again."""
+    over, made = threading.Event(), list[int]()
+
+    def watch() -> None:
+        while not made and not over.wait(0.5):
+            with platform.studies() as database:
+                if database.execute("SELECT to_regclass('trials')").fetchone()[0] is not None:
+                    made.extend(_lose_a_try(database))
+
+    watcher = threading.Thread(target=watch, name="lost try", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        for trial in made:
+            with platform.studies() as database:
+                database.execute("DELETE FROM trial_user_attributes WHERE trial_id = %s", [trial])
+                database.execute("DELETE FROM trials WHERE trial_id = %s", [trial])
+
+
+def _lose_a_try(database: Any) -> list[int]:
+    """The id of a failed try, added to the running study, of a slot that has its result."""
+    found = database.execute(
+        "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) "
+        "SELECT (SELECT count(*) FROM trials WHERE study_id = s.study_id), s.study_id, 'FAIL', now(), now() "
+        "FROM studies s WHERE s.study_name LIKE %s "
+        "AND EXISTS (SELECT 1 FROM trials WHERE study_id = s.study_id AND state = 'RUNNING') "
+        "AND EXISTS (SELECT 1 FROM trials WHERE study_id = s.study_id AND state = 'COMPLETE') "
+        "RETURNING trial_id",
+        [f"{tuning.KILLS_NAME}-%"],
+    ).fetchall()
+    for (trial,) in found:
+        database.execute(
+            "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
+            "SELECT %s, 'slot', a.value_json FROM trial_user_attributes a "
+            "JOIN trials t USING (trial_id) WHERE a.key = 'slot' AND t.state = 'COMPLETE' "
+            "AND t.study_id = (SELECT study_id FROM trials WHERE trial_id = %s) LIMIT 1",
+            [trial, trial],
+        )
+    return [trial for (trial,) in found]
+
+
+@contextmanager
+def another_best_trial(platform: Platform) -> Iterator[None]:
+    """Say of the version of the proofs' study that it is of another trial."""
+    study, mlflow = tuning.studied(platform), platform.mlflow()
+    versions = mlflow.search_model_versions(f"name = '{tuning.SETTINGS.training.model}'")
+    version = next(each for each in versions if each.tags.get("study") == study)
+    right = version.tags["trial"]
+    mlflow.set_model_version_tag(version.name, version.version, "trial", "999")
+    try:
+        yield
+    finally:
+        mlflow.set_model_version_tag(version.name, version.version, "trial", right)

@@ -296,9 +296,58 @@ def _of_small_trainings() -> tuple[Fault, ...]:
     )
 
 
+def _of_the_tuning() -> tuple[Fault, ...]:
+    counted = ("tuning.a_study_ends_with_exactly_its_trials",)
+    return (
+        Fault("doubled-trial", damage.doubled_trial, counted, ("no trial has two results",)),
+        Fault(
+            "lost-trial",
+            lambda platform: damage.changed_trial(platform, "PRUNED", "FAIL"),
+            counted,
+            ("no trial that was asked for is lost",),
+        ),
+        Fault(
+            "trial-left-running",
+            lambda platform: damage.changed_trial(platform, "PRUNED", "RUNNING"),
+            counted,
+            ("no trial is left running or waiting",),
+        ),
+        Fault(
+            "lost-try",
+            damage.lost_try,
+            ("tuning.killed_workers_lose_no_trial",),
+            ("each lost try was tried again once", "trials are numbered once each"),
+        ),
+        Fault(
+            "unpruned-trial",
+            lambda platform: damage.changed_trial(platform, "PRUNED", "COMPLETE"),
+            ("tuning.hopeless_trials_are_cut_short",),
+            ("ran all epochs",),
+        ),
+        Fault(
+            "another-trial-registered",
+            damage.another_best_trial,
+            ("tuning.the_best_trial_is_registered",),
+            ("the version names the best trial",),
+        ),
+        Fault(
+            "dashboard-down",
+            lambda platform: scaled_to_zero(platform, "OPTUNA_DASHBOARD_URL"),
+            ("tuning.the_dashboard_shows_the_study",),
+            ("Optuna's dashboard does not answer: no pod behind service",),
+        ),
+    )
+
+
 FAULTS = {
     fault.name: fault
-    for fault in (*_of_the_platform(), *_of_the_data(), *_of_the_training(), *_of_small_trainings())
+    for fault in (
+        *_of_the_platform(),
+        *_of_the_data(),
+        *_of_the_training(),
+        *_of_small_trainings(),
+        *_of_the_tuning(),
+    )
 }
 
 

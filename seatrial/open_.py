@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from client import ClientError
 from infra import outputs
 from seatrial.connection import connect
 from seatrial.console import out
@@ -14,6 +15,7 @@ from seatrial.context import LOCAL_STACK
 PARTS = {
     "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     "trino": ("TRINO_URL", "TRINO_USER", "TRINO_PASSWORD"),
+    "optuna": ("OPTUNA_DASHBOARD_URL", None, None),
     "prometheus": ("PROMETHEUS_URL", None, None),
     "s3": ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }
@@ -31,6 +33,11 @@ def open_(
         raise typer.BadParameter(f"{part!r}; there are: {', '.join(PARTS)}", param_hint="PART")
     address, account, password = PARTS[part]
     with connect(stack) as platform:
+        if address not in platform.access:
+            raise ClientError(
+                f"this platform has no {part}: {address} is not in Secret {outputs.SECRET_ACCESS}",
+                "provision all parts of the platform: seatrial up",
+            )
         url = platform.local(address, port).geturl()
         out.print(f"{part}: {url}", markup=False)
         if account and password:

@@ -14,7 +14,9 @@ from seatrial.context import reports
 
 def prove(
     stack: Annotated[str, typer.Argument(help="The stack whose platform is judged.")],
-    only: Annotated[str | None, typer.Option(help="Subjects, by commas: platform, data, training.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Subjects, by commas: platform, data, training, tuning.")
+    ] = None,
     deadline: Annotated[
         str, typer.Option(help="Proofs not begun by then are listed as not run, e.g. 30m, 90s.")
     ] = "60m",

@@ -134,3 +134,34 @@ def test_a_damaged_object_differs_by_one_bit(platform: Any) -> None:
     platform.s3.return_value.get_object.return_value = {"Body": io.BytesIO(b"abcd")}
     trainings.damage(platform, "k")
     assert platform.s3.return_value.put_object.call_args.kwargs["Body"] == b"abbd"
+
+
+@pytest.fixture
+def studied(platform: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The cursor of a platform with one study of a pruned and a complete trial."""
+    found = [Some(number=0, state="PRUNED", slot=0), Some(number=1, state="COMPLETE", slot=1)]
+    monkeypatch.setattr(damage.tuning, "studied", lambda _: "probe-tuning-1")
+    monkeypatch.setattr(damage.tuning, "tries", lambda *_: found)
+    database = platform.studies.return_value.__enter__.return_value
+    database.execute.return_value.fetchone.return_value = (77,)
+    return database
+
+
+def test_a_trial_gets_its_state_back(studied: Any, platform: Any) -> None:
+    broken_and_left_by_an_error(faults.FAULTS["lost-trial"].breaks, platform)
+    assert [entry.args[1] for entry in studied.execute.mock_calls] == [
+        ["FAIL", 0, "probe-tuning-1"],
+        ["PRUNED", 0, "probe-tuning-1"],
+    ]
+
+
+def test_a_second_result_is_taken_away(studied: Any, platform: Any) -> None:
+    broken_and_left_by_an_error(damage.doubled_trial, platform)
+    assert studied.execute.mock_calls[-1].args == ("DELETE FROM trials WHERE trial_id = %s", [77])
+
+
+def test_a_lost_try_is_taken_away(studied: Any, platform: Any) -> None:
+    studied.execute.return_value.fetchall.return_value = [(78,)]
+    with damage.lost_try(platform):
+        damage.until(lambda: studied.execute.call_count > 2, "the try", 10)
+    assert studied.execute.mock_calls[-1].args == ("DELETE FROM trials WHERE trial_id = %s", [78])

@@ -31,14 +31,16 @@ def test_every_stack_file_is_tried_here() -> None:
 def test_a_stack_has_all_components(stack: str) -> None:
     components = {each.type.rpartition(":")[2] for each in built(stack).resources}
     assert components >= {"Namespaces", "MonitoringOperator", "Monitoring", "Postgresql", "ObjectStore"}
-    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training"}
+    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning"}
 
 
 def test_the_core_alone_has_nothing_of_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEATRIAL_PARTS", "core")
     core = build("local", configuration("local"))
-    assert "Training" not in {each.type.rpartition(":")[2] for each in core.resources}
+    assert not {"Training", "Tuning"} & {each.type.rpartition(":")[2] for each in core.resources}
     assert [each.name for each in core.objects if "training" in json.dumps(each.inputs)] == []
+    [access] = [each for each in core.of_kind("Secret") if each.name == "workloads/platform-access"]
+    assert not set(outputs.SECRET_ACCESS_OF_TUNING) & set(access.inputs["data"])
     assert core.images() == {image for image, _, _ in releases.local_images(())}
     assert {each.name for each in core.resources} < {each.name for each in built("local").resources}
 

@@ -35,6 +35,7 @@ def test_every_release_is_of_a_component_that_there_is() -> None:
         ("training, core", ("training",)),
         ("training", ("training",)),
         ("training,training", ("training",)),
+        ("core,tuning,training", ("training", "tuning")),
     ],
 )
 def test_the_core_is_there_named_or_not(text: str, found: tuple[parts.Part, ...]) -> None:
@@ -53,7 +54,7 @@ def test_an_unknown_part_is_answered_with_those_there_are(text: str) -> None:
 def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
     recipes = {recipe for _, recipe, _ in releases.local_images(())}
     assert "trino" in recipes
-    assert not recipes & {"jobset", "trainer", "mpi-operator"}
+    assert not recipes & {"jobset", "trainer", "mpi-operator", "optuna-dashboard"}
     assert {name for name, *_ in releases.local_manifests(())} == {"prometheus-operator"}
     fetched = {name: paths for name, _, _, paths in releases.local_manifests()}
     assert fetched["jobset"] == ("charts/jobset",)
@@ -61,8 +62,8 @@ def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
 
 def test_what_is_not_there_is_not_missed() -> None:
     """An alert on something absent would fire for ever."""
-    assert "training" in alerts.rules(parts.ALL)
-    assert set(alerts.rules(parts.ALL)) - set(alerts.rules(())) == {"training"}
+    assert set(alerts.rules(parts.ALL)) - set(alerts.rules(())) == {"training", "tuning"}
+    assert set(alerts.rules(("tuning",))) - set(alerts.rules(())) == {"tuning"}
 
 
 def test_the_environment_speaks_for_the_local_stack_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,13 +100,13 @@ def test_the_choice_is_remembered_with_the_cluster(tmp_path: Path, monkeypatch: 
     chosen_parts.remember("t-parts", ())
     assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core"}
     chosen_parts.remember("t-parts", parts.ALL)
-    assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core,training"}
+    assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core,training,tuning"}
     assert chosen_parts.variables("t-other") == {}
 
 
 def test_every_part_says_what_it_costs() -> None:
-    core, training = chosen_parts.costs()
-    assert (core.part, training.part) == ("core", "training")
+    core, training, tuning = chosen_parts.costs()
+    assert (core.part, training.part, tuning.part) == ("core", "training", "tuning")
     assert core.seconds > training.seconds > 60
     assert core.megabytes > training.megabytes > 100
     local = settings.of_stack_file("local").training
@@ -113,6 +114,9 @@ def test_every_part_says_what_it_costs() -> None:
         int(each.memory.removesuffix("Mi")) * 2**20
         for each in (local.jobset, local.trainer, local.mpi_operator)
     )
+    assert 0 < tuning.seconds < 60
+    assert tuning.megabytes > 100
+    assert tuning.memory == 320 * 2**20
 
 
 def test_more_parts_need_more_room() -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -140,7 +141,7 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
     assert [entry.subject for entry in found] == sorted(
         (entry.subject for entry in found), key=lambda subject: run.SUBJECTS.index(subject)
     )
-    assert {entry.subject for entry in found} == {"platform", "data", "training"}
+    assert {entry.subject for entry in found} == {"platform", "data", "training", "tuning"}
     names = {entry.name for entry in found}
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
 
@@ -170,6 +171,19 @@ def test_a_fault_reddens_every_proof_that_can_be_broken_through_the_platform() -
     assert names - {name for fault in FAULTS.values() for name in fault.reddens} == set(BROKEN_FROM_BELOW)
     for name, test in BROKEN_FROM_BELOW.items():
         assert name in (Path(__file__).parents[2] / test).read_text(), f"{test} does not break {name}"
+
+
+def test_without_the_part_tuning_its_proofs_are_skipped_with_the_way_to_have_it() -> None:
+    platform = SimpleNamespace(access={})
+    results = [
+        run.run_one(entry, platform, None)  # type: ignore[arg-type]
+        for entry in run.discover()
+        if entry.subject == "tuning"
+    ]
+    assert {result.result for result in results} == {"skipped"}
+    assert {result.cause for result in results} == {
+        "the part tuning is not provisioned (seatrial up --parts core,tuning)"
+    }
 
 
 def test_a_proof_without_a_sentence_is_refused() -> None:

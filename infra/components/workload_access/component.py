@@ -10,6 +10,14 @@ from infra.secrets import ComposedSecret
 
 
 @dataclass(frozen=True, kw_only=True)
+class Studies:
+    """Where Optuna keeps studies, and where they are seen."""
+
+    database: Database
+    dashboard_url: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkloadAccessInputs:
     """What other components must hand over."""
 
@@ -26,6 +34,8 @@ class WorkloadAccessInputs:
     trino_ca: pulumi.Input[str]
     mlflow: Login
     prometheus_url: pulumi.Input[str]
+    studies: Studies | None
+    """Those of Optuna; None without the part `tuning`."""
 
 
 class WorkloadAccess(pulumi.ComponentResource):
@@ -38,7 +48,7 @@ class WorkloadAccess(pulumi.ComponentResource):
         super().__init__("seatrial:platform:WorkloadAccess", name, {}, opts)
         metadata = kube.metadata(inputs.secret, inputs.namespace, component="workload-access")
         child = pulumi.ResourceOptions(parent=self)
-        ComposedSecret(metadata, {**_data(inputs), **_services(inputs)}, child)
+        ComposedSecret(metadata, {**_data(inputs), **_services(inputs), **_tuning(inputs.studies)}, child)
         self.secret = inputs.secret
         self.register_outputs({"secret": self.secret})
 
@@ -70,4 +80,13 @@ def _services(inputs: WorkloadAccessInputs) -> dict[str, pulumi.Input[str]]:
         "MLFLOW_TRACKING_USERNAME": inputs.mlflow.user,
         "MLFLOW_TRACKING_PASSWORD": inputs.mlflow.password,
         "PROMETHEUS_URL": inputs.prometheus_url,
+    }
+
+
+def _tuning(studies: Studies | None) -> dict[str, pulumi.Input[str]]:
+    if studies is None:
+        return {}
+    return {
+        "OPTUNA_STORAGE": studies.database.account_url("postgresql+psycopg"),
+        "OPTUNA_DASHBOARD_URL": studies.dashboard_url,
     }

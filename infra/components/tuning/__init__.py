@@ -1,0 +1,1 @@
+"""The search for settings: Optuna's dashboard over the database of studies."""

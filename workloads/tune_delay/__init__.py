@@ -1,0 +1,1 @@
+"""Tunes the delay classifier with Optuna on PostgreSQL, in several pods."""
