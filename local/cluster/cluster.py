@@ -186,9 +186,11 @@ class Cluster:
             for d in control_plane.daemons(layout, tools)
             if d.name in ("etcd", "kube-apiserver", "registry")
         ]
-        _start_all(layout, [*first, *(nodes.runtime(layout, node, tools) for node in NODES)])
+        runtimes = [nodes.runtime(layout, node, tools) for node in NODES]
+        _start_all(layout, [*first, *runtimes])
         with _admin(layout) as api:
             _wait(layout, lambda: None if api.ready() else "the API server does not answer", first)
+            _wait(layout, lambda: nodes.silent_runtime(layout), runtimes)
             bootstrap.grant_access(layout, api)
 
     def _start_nodes(self, layout: Layout, tools: Mapping[str, Path]) -> None:

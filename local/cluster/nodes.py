@@ -1,16 +1,17 @@
 """What runs on a node: containerd, kubelet, kube-proxy, and on a GPU node the plugin for its devices."""
 
 import json
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-from local.cluster import cgroups, pki
+from local.cluster import cgroups, daemons, pki
 from local.cluster import layout as names
 from local.cluster.daemons import Daemon
 from local.cluster.files import write_if_changed
-from local.cluster.layout import POOL_LABEL, Layout, Node
+from local.cluster.layout import NODES, POOL_LABEL, Layout, Node
 from local.errors import LocalError
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10.1"
@@ -18,6 +19,9 @@ _CNI = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
 _FOR_THE_REST = 2560 * 2**20
 """Memory that no node may promise: the control plane, the kubelets, and whoever works on the machine."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_RUNTIME_SOCKET = "/run/containerd/containerd.sock"
+"""As a node sees it."""
 
 _CONTAINERD = Template("""\
 version = 3
@@ -32,7 +36,7 @@ disabled_plugins = [
 ]
 
 [grpc]
-  address = "/run/containerd/containerd.sock"
+  address = "$socket"
 
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
@@ -77,6 +81,7 @@ def write_files(layout: Layout, node: Node) -> None:
     folder = _config(layout, node)
     mirrors = folder / "mirrors"
     containerd = _CONTAINERD.substitute(
+        socket=_RUNTIME_SOCKET,
         pause=PAUSE_IMAGE,
         mirrors=mirrors,
         cni_bin=cni_plugins(),
@@ -147,7 +152,7 @@ def _kubelet(layout: Layout, node: Node) -> dict[str, object]:
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": f"{pair}.crt",
         "tlsPrivateKeyFile": f"{pair}.key",
-        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "containerRuntimeEndpoint": f"unix://{_RUNTIME_SOCKET}",
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup(layout, node),
         "failCgroupV1": False,
@@ -216,6 +221,25 @@ def runtime(layout: Layout, node: Node, tools: Mapping[str, Path]) -> Daemon:
         env={"PATH": f"{tools['containerd-shim-runc-v2'].parent}:{_PATH}", "TMPDIR": "/run/tmp"},
         reads=(config,),
     )
+
+
+def silent_runtime(layout: Layout) -> str | None:
+    """Why a kubelet would end at once: a containerd that was killed leaves its socket, and nobody listens."""
+    for node in NODES:
+        pid = daemons.pid_of(layout, f"containerd-{node.name}")
+        if pid is None or not _listens(pid):
+            return f"containerd-{node.name} does not answer"
+    return None
+
+
+def _listens(containerd: int) -> bool:
+    """On the socket that its node sees, once the process has entered its node's mounts."""
+    try:
+        entered = Path(f"/proc/{containerd}/comm").read_text().strip() == "containerd"
+    except FileNotFoundError:
+        return False  # it ended meanwhile
+    with socket.socket(socket.AF_UNIX) as knock:
+        return entered and knock.connect_ex(f"/proc/{containerd}/root{_RUNTIME_SOCKET}") == 0
 
 
 def agents(layout: Layout, node: Node, tools: Mapping[str, Path]) -> list[Daemon]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from local.cluster import Cluster
+from local.cluster import Cluster, cleanup, nodes
+from local.cluster.layout import Layout
 from local.cluster.status import component_names
 from tests.cluster.kubectl import Kubectl, pod
 
@@ -24,6 +25,12 @@ def kill(cluster: Cluster, *parts: str) -> None:
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: {f"{p} does not run" for p in parts} <= set(cluster.status().problems))
     assert cluster.status().state == "degraded"
+
+
+def layout_of(cluster: Cluster) -> Layout:
+    record = cleanup.read_record(cluster.name)
+    assert record
+    return Layout(cluster.name, record.index, record.state)
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
@@ -40,6 +47,8 @@ def test_a_pod_survives_its_nodes_runtime_and_kubelet(
     kubectl.wait("pod/lasting", "condition=Ready")
     before = _identity(kubectl)
     kill(cluster, "containerd-work", "kubelet-work")
+    # Its socket is still there: a kubelet that was started now would end.
+    assert nodes.silent_runtime(layout_of(cluster)) == "containerd-work does not answer"
     cluster.up(tools, tied_to=os.getpid())
     # The new kubelet has looked at the pod once it can run another one beside it.
     kubectl.run_to_end(pod("beside", "true"))
