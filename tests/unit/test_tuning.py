@@ -247,6 +247,18 @@ def test_a_slot_whose_workers_always_die_is_named_and_not_tried_for_ever(new_wor
         new_worker(count=1, retries=1).take()
 
 
+def test_a_second_result_of_one_slot_does_not_stand_for_that_of_another(new_worker: NewWorker) -> None:
+    worker = new_worker()
+    first = worker.take()
+    assert first is not None
+    worker.run(first, objective)
+    worker.study.add_trial(
+        optuna.trial.create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs={SLOT: 0})
+    )
+    assert len(worker.work(objective)) == COUNT - 1
+    assert worker.finished()
+
+
 def test_a_retry_does_not_begin_with_the_rungs_of_the_try_before(new_worker: NewWorker) -> None:
     worker = new_worker(count=1)
     lost = worker.take()

@@ -76,6 +76,11 @@ def storage(url: str, *, heartbeat: int, grace: int, retries: int) -> RDBStorage
     )
 
 
+def with_result(tries: list[FrozenTrial]) -> set[int]:
+    """The slots that have one."""
+    return {each.user_attrs[SLOT] for each in tries if each.state in RESULTS}
+
+
 class Slots:
     """The slots of a study.
 
@@ -120,13 +125,13 @@ class Slots:
                 queued = [each for each in tries if each.state == TrialState.WAITING]
                 if queued:
                     return self._start(queued[0])
-            if sum(each.state in RESULTS for each in tries) == self.count:
+            if len(with_result(tries)) == self.count:
                 return None
             time.sleep(POLL)
 
     def finished(self) -> bool:
         """Whether every slot has its result."""
-        return len(self.study.get_trials(deepcopy=False, states=RESULTS)) == self.count
+        return len(with_result(self.study.get_trials(deepcopy=False))) == self.count
 
     def _mend(self) -> list[FrozenTrial]:
         """Give up silent trials, queue slots that need it; returns all tries, by number."""
