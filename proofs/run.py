@@ -153,9 +153,8 @@ def prove(
     until = time.monotonic() + deadline if deadline is not None else None
     results: dict[str, Result] = {}
     for entry in chosen:
-        cause = obstacle(entry, results, until)
-        if cause:
-            results[entry.name] = Result(entry.name, entry.subject, 0, NOT_RUN, cause, 0.0, entry.about)
+        if unmet := obstacle(entry, results, until):
+            results[entry.name] = Result(entry.name, entry.subject, 0, *unmet, 0.0, entry.about)
             continue
         progress.begin(f"proof {entry.name}")
         result = run_one(entry, platform, until)
@@ -164,12 +163,19 @@ def prove(
     return list(results.values())
 
 
-def obstacle(entry: Proof, results: dict[str, Result], until: float | None) -> str:
-    """Why this proof is not run; empty when it is."""
+def obstacle(entry: Proof, results: dict[str, Result], until: float | None) -> tuple[str, str] | None:
+    """What stands for a run of this proof, and why; None when it is run.
+
+    What needs a proof that was skipped is skipped for the same reason.
+    """
     if until is not None and time.monotonic() >= until:
-        return "the deadline cut it off"
-    missing = [need for need in entry.needs if need in results and results[need].result != PASSED]
-    return f"it needs {', '.join(missing)}, which did not pass" if missing else ""
+        return NOT_RUN, "the deadline cut it off"
+    needed = [results[need] for need in entry.needs if need in results]
+    missing = [need.name for need in needed if need.result not in (PASSED, SKIPPED)]
+    if missing:
+        return NOT_RUN, f"it needs {', '.join(missing)}, which did not pass"
+    skipped = next((need for need in needed if need.result == SKIPPED), None)
+    return (SKIPPED, skipped.cause) if skipped else None
 
 
 def note(result: Result) -> str:

@@ -111,6 +111,19 @@ def test_what_needs_a_proof_that_failed_is_not_run() -> None:
     assert third.result == "passed"
 
 
+def test_what_needs_a_proof_that_was_skipped_is_skipped_for_the_same_reason() -> None:
+    proofs = [
+        made(lambda _, check: check.skip("there is no such part"), "a.first"),
+        made(lambda _, check: check(True, "it holds"), "a.second", ("a.first",)),
+        made(lambda _, check: check(True, "it holds"), "a.third", ("a.second",)),
+        made(lambda _, check: check(True, "it holds"), "a.fourth"),
+    ]
+    results = prove(None, proofs=proofs)  # type: ignore[arg-type]
+    assert [entry.result for entry in results] == ["skipped", "skipped", "skipped", "passed"]
+    assert {entry.cause for entry in results[:3]} == {"there is no such part"}
+    assert run.ok(results)
+
+
 def test_proofs_are_chosen_by_subject_name_or_pattern_and_a_typo_is_refused() -> None:
     proofs = [made(None, name) for name in ("data.rows", "data.files", "training.ranks")]
     assert [entry.name for entry in run.choose(proofs, ["training"])] == ["training.ranks"]
