@@ -16,11 +16,13 @@ from infra.components.namespaces.component import Namespaces, NamespacesInputs
 from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
-from infra.components.training.component import Training, TrainingInputs, Upstream
+from infra.components.queueing.component import Queueing, QueueingInputs
+from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
 from infra.components.tuning.component import Tuning, TuningInputs
 from infra.components.workload_access.component import Studies, WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
+from infra.controllers import Upstream
 from infra.releases import Releases
 from infra.settings import PlatformSettings
 
@@ -38,6 +40,8 @@ def build() -> None:
     _access(stack, databases, store, trino, mlflow, monitoring, tuning)
     if "training" in chosen.parts:
         _training(stack)
+    if "queueing" in chosen.parts:
+        _queueing(stack)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -100,7 +104,8 @@ def _foundation(chosen: PlatformSettings) -> Stack:
 
 def _namespaces(chosen: PlatformSettings) -> tuple[str, ...]:
     core = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
-    return (*core, outputs.NAMESPACE_TRAINING) if "training" in chosen.parts else core
+    of_parts = {"training": outputs.NAMESPACE_TRAINING, "queueing": outputs.NAMESPACE_QUEUEING}
+    return (*core, *(of_parts[part] for part in chosen.parts if part in of_parts))
 
 
 def _monitoring(stack: Stack) -> Monitoring:
@@ -198,15 +203,26 @@ def _access(
     WorkloadAccess("workload-access", inputs, stack.opts)
 
 
-def _training(stack: Stack) -> None:
-    def upstream(name: str) -> Upstream:
-        return Upstream(release=stack.releases[name], image=stack.releases.image(name))
+def _upstream(stack: Stack, name: str) -> Upstream:
+    return Upstream(release=stack.releases[name], image=stack.releases.image(name))
 
+
+def _queueing(stack: Stack) -> None:
+    inputs = QueueingInputs(
+        namespace=outputs.NAMESPACE_QUEUEING,
+        kueue=_upstream(stack, "kueue"),
+        queue=outputs.QUEUE,
+        workloads=outputs.NAMESPACE_WORKLOADS,
+    )
+    Queueing("queueing", stack.chosen.queueing, inputs, stack.opts)
+
+
+def _training(stack: Stack) -> None:
     inputs = TrainingInputs(
         namespace=outputs.NAMESPACE_TRAINING,
-        jobset=upstream("jobset"),
-        trainer=upstream("trainer"),
-        mpi_operator=upstream("mpi-operator"),
+        jobset=_upstream(stack, "jobset"),
+        trainer=_upstream(stack, "trainer"),
+        mpi_operator=_upstream(stack, "mpi-operator"),
         runtime=outputs.RUNTIME_TORCH,
         gpu_runtime=outputs.RUNTIME_TORCH_GPU,
     )

@@ -7,7 +7,7 @@ import typer
 
 import workloads
 from client import deploy as put
-from client import served_kinds
+from client import offers
 from seatrial.connection import connect, workloads_run_in
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import LOCAL_STACK
@@ -34,7 +34,7 @@ def deploy(
             objects = workloads.manifest(
                 workload,
                 runs_in,
-                served=served_kinds(platform.api),
+                **offers(platform),
                 **({"training": training} if training else {}),
             )
         except ValueError as unfit:

@@ -16,13 +16,24 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/manifest.py"))
 
 
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Label by which a job names the queue that it waits in for its part of the quota."""
+QUEUED = ("TrainJob", "MPIJob", "Job")
+"""Kinds that are queued."""
+
+
 def manifest(
-    workload: str, image: str, *, served: Collection[str] | None = None, **options: Any
+    workload: str,
+    image: str,
+    *,
+    served: Collection[str] | None = None,
+    queue: str | None = None,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """The Kubernetes objects that run `workload` from `image`.
 
     Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
-    is among them is taken (the last, when none is).
+    is among them is taken (the last, when none is). With a `queue` its jobs wait there until there is room.
     """
     if workload not in names():
         raise ValueError(f"there is no workload '{workload}'; there are: {', '.join(names())}")
@@ -33,4 +44,7 @@ def manifest(
     if unknown := options.keys() - inspect.signature(module.objects).parameters.keys():
         raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
     objects: list[dict[str, Any]] = module.objects(image, **options)
+    for each in objects:
+        if queue is not None and each["kind"] in QUEUED:
+            each["metadata"]["labels"][QUEUE_LABEL] = queue
     return objects

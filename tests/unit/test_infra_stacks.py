@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CLUSTER_WIDE = {
     "Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ClusterTrainingRuntime",
     "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicyBinding", "ResourceFlavor", "ClusterQueue",
 }  # fmt: skip
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -31,14 +31,15 @@ def test_every_stack_file_is_tried_here() -> None:
 def test_a_stack_has_all_components(stack: str) -> None:
     components = {each.type.rpartition(":")[2] for each in built(stack).resources}
     assert components >= {"Namespaces", "MonitoringOperator", "Monitoring", "Postgresql", "ObjectStore"}
-    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning"}
+    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning", "Queueing"}
 
 
 def test_the_core_alone_has_nothing_of_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEATRIAL_PARTS", "core")
     core = build("local", configuration("local"))
-    assert not {"Training", "Tuning"} & {each.type.rpartition(":")[2] for each in core.resources}
+    assert not {"Training", "Tuning", "Queueing"} & {each.type.rpartition(":")[2] for each in core.resources}
     assert [each.name for each in core.objects if "training" in json.dumps(each.inputs)] == []
+    assert [each.name for each in core.objects if "queueing" in json.dumps(each.inputs)] == []
     [access] = [each for each in core.of_kind("Secret") if each.name == "workloads/platform-access"]
     assert not set(outputs.SECRET_ACCESS_OF_TUNING) & set(access.inputs["data"])
     assert core.images() == {image for image, _, _ in releases.local_images(())}
