@@ -19,6 +19,7 @@ from infra.components.postgresql.sql import DatabaseWish
 from infra.components.queueing.component import Queueing, QueueingInputs
 from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
+from infra.components.tuning import katib
 from infra.components.tuning.component import Tuning, TuningInputs
 from infra.components.workload_access.component import Studies, WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
@@ -83,6 +84,7 @@ def _foundation(chosen: PlatformSettings) -> Stack:
         NamespacesInputs(
             platform=_namespaces(chosen),
             workloads=outputs.NAMESPACE_WORKLOADS,
+            workloads_labels=katib.INJECTION if _has_katib(chosen) else {},
         ),
         pulumi.ResourceOptions.merge(pulumi.ResourceOptions(provider=cluster), protection),
     )
@@ -108,6 +110,10 @@ def _namespaces(chosen: PlatformSettings) -> tuple[str, ...]:
     return (*core, *(of_parts[part] for part in chosen.parts if part in of_parts))
 
 
+def _has_katib(chosen: PlatformSettings) -> bool:
+    return "tuning" in chosen.parts and chosen.tuning.katib.enabled
+
+
 def _monitoring(stack: Stack) -> Monitoring:
     releases = stack.releases
     inputs = MonitoringInputs(
@@ -122,16 +128,18 @@ def _monitoring(stack: Stack) -> Monitoring:
 
 
 def _databases(stack: Stack) -> Postgresql:
-    wishes = (
+    wishes = [
         DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
         DatabaseWish(name="mlflow"),
         DatabaseWish(name="mlflow_auth"),
         # Also without the part that uses it: studies outlast a time without.
         DatabaseWish(name="optuna"),
         DatabaseWish(name="staging"),
-    )
+    ]
+    if _has_katib(stack.chosen):
+        wishes.append(DatabaseWish(name="katib"))
     inputs = PostgresqlInputs(
-        namespace=outputs.NAMESPACE_DATA, image=stack.releases.image("postgresql"), databases=wishes
+        namespace=outputs.NAMESPACE_DATA, image=stack.releases.image("postgresql"), databases=tuple(wishes)
     )
     return Postgresql("postgresql", stack.chosen.postgresql, inputs, stack.guarded)
 
@@ -174,8 +182,19 @@ def _tuning(stack: Stack, databases: Postgresql) -> Tuning:
         namespace=outputs.NAMESPACE_ML,
         image=stack.releases.image("optuna-dashboard"),
         studies=databases.databases["optuna"],
+        katib=_katib(stack, databases) if _has_katib(stack.chosen) else None,
     )
     return Tuning("tuning", stack.chosen.tuning, inputs, stack.opts)
+
+
+def _katib(stack: Stack, databases: Postgresql) -> katib.KatibInputs:
+    release = stack.releases["katib"]
+    return katib.KatibInputs(
+        namespace=outputs.NAMESPACE_ML,
+        release=release,
+        images={name: stack.releases.image(name) for name, _ in release.image_names()},
+        database=databases.databases["katib"],
+    )
 
 
 def _access(

@@ -20,6 +20,9 @@ def deploy(
     image: Annotated[
         str | None, typer.Option(help="The image it runs in; for local the one built here.")
     ] = None,
+    form: Annotated[
+        str | None, typer.Option(help="A kind that the workload can run as; for tune_delay also Experiment.")
+    ] = None,
     training: Annotated[
         str | None, typer.Option(help="The id of an earlier training that goes on from its last checkpoint.")
     ] = None,
@@ -35,10 +38,10 @@ def deploy(
                 workload,
                 runs_in,
                 **offers(platform),
-                **({"training": training} if training else {}),
+                **{name: given for name, given in (("form", form), ("training", training)) if given},
             )
         except ValueError as unfit:
-            raise typer.BadParameter(str(unfit), param_hint="--training") from None
+            raise typer.BadParameter(str(unfit)) from None
         results = put(platform, workload, objects, wait=wait, progress=progress)
     for result in results.values():
         again = f", {result.restarts} restarts" if result.restarts else ""

@@ -33,18 +33,29 @@ def manifest(
     """The Kubernetes objects that run `workload` from `image`.
 
     Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
-    is among them is taken (the last, when none is). With a `queue` its jobs wait there until there is room.
+    is among them is taken (the last, when none is), unless `form` names another. With a `queue` its jobs wait
+    there until there is room.
     """
     if workload not in names():
         raise ValueError(f"there is no workload '{workload}'; there are: {', '.join(names())}")
     module = importlib.import_module(f"workloads.{workload}.manifest")
     forms = getattr(module, "FORMS", ())
     if forms and served is not None:
-        options["form"] = next((form for form in forms if form in served), forms[-1])
+        options.setdefault("form", next((form for form in forms if form in served), forms[-1]))
+    if forms and options.get("form", forms[0]) not in forms:
+        raise ValueError(
+            f"workload {workload} does not run as {options['form']}; it runs as: {', '.join(forms)}"
+        )
     if unknown := options.keys() - inspect.signature(module.objects).parameters.keys():
         raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
     objects: list[dict[str, Any]] = module.objects(image, **options)
     for each in objects:
-        if queue is not None and each["kind"] in QUEUED:
-            each["metadata"]["labels"][QUEUE_LABEL] = queue
+        for job in (each, *trials(each)):
+            if queue is not None and job["kind"] in QUEUED:
+                job["metadata"]["labels"][QUEUE_LABEL] = queue
     return objects
+
+
+def trials(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """The job that an Experiment makes again and again; nothing for any other object."""
+    return [item["spec"]["trialTemplate"]["trialSpec"]] if item["kind"] == "Experiment" else []
