@@ -203,6 +203,15 @@ def _bytes(quantity: str) -> int:
 
 
 @pytest.mark.parametrize("stack", STACKS)
+def test_what_the_queue_lets_run_its_namespace_does_not_refuse(stack: str) -> None:
+    """Beyond the namespace's quota a pod is refused, and its job, which was let run, has no pods."""
+    chosen = settings.of_stack_file(stack)
+    most, pools = chosen.namespaces.workloads.quota, chosen.queueing.pools.values()
+    assert sum(_cores(pool.cpu) for pool in pools) <= _cores(most.cpu)
+    assert sum(_bytes(pool.memory) for pool in pools) <= _bytes(most.memory)
+
+
+@pytest.mark.parametrize("stack", STACKS)
 def test_every_definition_is_awaited(stack: str) -> None:
     for each in built(stack).of_kind("CustomResourceDefinition"):
         assert each.inputs["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Established"
