@@ -10,6 +10,7 @@ from client.jobs import JobResult, completed, deploy
 from client.objects import served_kinds
 from client.platform import Platform
 from client.progress import Progress, Silent
+from client.queues import offers
 from client.removal import delete_workloads
 from infra import outputs
 
@@ -22,6 +23,7 @@ __all__ = [
     "completed",
     "delete_workloads",
     "deploy",
+    "offers",
     "outputs",
     "served_kinds",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import pods
+from client import pods, queues
 from client.errors import ClientError
 from client.objects import Kind, find_kind, kinds, request
 from client.platform import Platform
@@ -168,11 +168,14 @@ def follow(job: Handle, deadline: float = 900, progress: Progress | None = None)
     with Watched(job.platform, job.namespace, job.selector) as watched:
         while True:
             # The job is read first: the pods that are seen then are at least as far.
-            conditions, there = conditions_of(job.read()), watched.look()
+            now, there = job.read(), watched.look()
+            conditions = conditions_of(now)
             for number in range(restarts, watched.attempt):
                 tell_restart(watched.of(number), number + 1, progress)
             restarts = watched.attempt
             state = ", ".join(f"{pod.metadata.name}: {pods.describe(pod)}" for pod in there)
+            queued = "" if there else queues.waits(job.platform, now)
+            state = state or queued
             if state and state != told:
                 progress.say(f"    {state}")
                 told = state
@@ -181,9 +184,8 @@ def follow(job: Handle, deadline: float = 900, progress: Progress | None = None)
                 progress.end(f"workload {job.name}")
                 nodes = {pods.key(pod): pod.spec.node_name or "" for pod in there}
                 return JobResult(job.name, seconds, pods.messages(there), nodes, restarts)
-            cause = failure_of(conditions, there) or (
-                f"it was not done after {seconds} s" if seconds > deadline else ""
-            )
+            late = f"it was not done after {seconds} s" + (f": it {queued}" if queued else "")
+            cause = failure_of(conditions, there) or (late if seconds > deadline else "")
             if cause:
                 raise failed(job, cause, watched)
             time.sleep(0.5)

@@ -62,14 +62,20 @@ def objects(
 
 
 def checksum(content: Content) -> str:
-    """SHA-256 of what counts; of the values without `image`, which packaging writes and we always set."""
+    """SHA-256 of what counts; of values without each `image`, which packaging writes and we always set."""
     digest = hashlib.sha256()
     for path, data in content.items():
         if path == _VALUES:
             values = yaml.load(data, Loader=upstream.Loader) or {}
-            data = json.dumps({**values, "image": None}, sort_keys=True).encode()
+            data = json.dumps({**_without_images(values), "image": None}, sort_keys=True).encode()
         digest.update(f"{path} {len(data)}\n".encode() + data)
     return digest.hexdigest()
+
+
+def _without_images(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    return {key: None if key == "image" else _without_images(value) for key, value in node.items()}
 
 
 def _read(place: Path) -> Content:

@@ -8,6 +8,8 @@ NAMESPACE_MONITORING = "platform-monitoring"
 """The Prometheus Operator, Prometheus and Alertmanager."""
 NAMESPACE_TRAINING = "platform-training"
 """Kubeflow Trainer, JobSet and the MPI Operator; there where the part `training` was chosen."""
+NAMESPACE_QUEUEING = "platform-queueing"
+"""Kueue; there where the part `queueing` was chosen."""
 NAMESPACE_WORKLOADS = "workloads"
 """Jobs of the platform's users."""
 
@@ -27,6 +29,11 @@ RUNTIME_TORCH_GPU = "torch-gpu"
 """The same with one GPU a node."""
 EXIT_HOPELESS = 3
 """Exit code of a training that would fail again: both runtimes fail its job at once."""
+
+QUEUE = "workloads"
+"""LocalQueue in NAMESPACE_WORKLOADS, and the ClusterQueue with its quota; there with the part `queueing`."""
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Label by which a job names the queue that it waits in. A job without it does not wait."""
 
 BUCKET_DATASETS = "datasets"
 """Files that workloads read and write."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
-Part = Literal["training", "tuning"]
+Part = Literal["training", "tuning", "queueing"]
 
 CORE = "core"
 """What is always there."""
@@ -13,6 +13,7 @@ ALL: tuple[Part, ...] = get_args(Part)
 COMPONENTS: Mapping[Part, frozenset[str]] = {
     "training": frozenset({"training"}),
     "tuning": frozenset({"tuning"}),
+    "queueing": frozenset({"queueing"}),
 }
 """The folders under `infra/components` that a part adds; all others belong to the core."""
 

@@ -16,11 +16,14 @@ from infra.components.namespaces.component import Namespaces, NamespacesInputs
 from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
-from infra.components.training.component import Training, TrainingInputs, Upstream
+from infra.components.queueing.component import Queueing, QueueingInputs
+from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
+from infra.components.tuning import katib
 from infra.components.tuning.component import Tuning, TuningInputs
 from infra.components.workload_access.component import Studies, WorkloadAccess, WorkloadAccessInputs
 from infra.connections import Login
+from infra.controllers import Upstream
 from infra.releases import Releases
 from infra.settings import PlatformSettings
 
@@ -38,6 +41,8 @@ def build() -> None:
     _access(stack, databases, store, trino, mlflow, monitoring, tuning)
     if "training" in chosen.parts:
         _training(stack)
+    if "queueing" in chosen.parts:
+        _queueing(stack)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -79,6 +84,7 @@ def _foundation(chosen: PlatformSettings) -> Stack:
         NamespacesInputs(
             platform=_namespaces(chosen),
             workloads=outputs.NAMESPACE_WORKLOADS,
+            workloads_labels=katib.INJECTION if _has_katib(chosen) else {},
         ),
         pulumi.ResourceOptions.merge(pulumi.ResourceOptions(provider=cluster), protection),
     )
@@ -100,7 +106,12 @@ def _foundation(chosen: PlatformSettings) -> Stack:
 
 def _namespaces(chosen: PlatformSettings) -> tuple[str, ...]:
     core = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
-    return (*core, outputs.NAMESPACE_TRAINING) if "training" in chosen.parts else core
+    of_parts = {"training": outputs.NAMESPACE_TRAINING, "queueing": outputs.NAMESPACE_QUEUEING}
+    return (*core, *(of_parts[part] for part in chosen.parts if part in of_parts))
+
+
+def _has_katib(chosen: PlatformSettings) -> bool:
+    return "tuning" in chosen.parts and chosen.tuning.katib.enabled
 
 
 def _monitoring(stack: Stack) -> Monitoring:
@@ -117,16 +128,18 @@ def _monitoring(stack: Stack) -> Monitoring:
 
 
 def _databases(stack: Stack) -> Postgresql:
-    wishes = (
+    wishes = [
         DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
         DatabaseWish(name="mlflow"),
         DatabaseWish(name="mlflow_auth"),
         # Also without the part that uses it: studies outlast a time without.
         DatabaseWish(name="optuna"),
         DatabaseWish(name="staging"),
-    )
+    ]
+    if _has_katib(stack.chosen):
+        wishes.append(DatabaseWish(name="katib"))
     inputs = PostgresqlInputs(
-        namespace=outputs.NAMESPACE_DATA, image=stack.releases.image("postgresql"), databases=wishes
+        namespace=outputs.NAMESPACE_DATA, image=stack.releases.image("postgresql"), databases=tuple(wishes)
     )
     return Postgresql("postgresql", stack.chosen.postgresql, inputs, stack.guarded)
 
@@ -169,8 +182,19 @@ def _tuning(stack: Stack, databases: Postgresql) -> Tuning:
         namespace=outputs.NAMESPACE_ML,
         image=stack.releases.image("optuna-dashboard"),
         studies=databases.databases["optuna"],
+        katib=_katib(stack, databases) if _has_katib(stack.chosen) else None,
     )
     return Tuning("tuning", stack.chosen.tuning, inputs, stack.opts)
+
+
+def _katib(stack: Stack, databases: Postgresql) -> katib.KatibInputs:
+    release = stack.releases["katib"]
+    return katib.KatibInputs(
+        namespace=outputs.NAMESPACE_ML,
+        release=release,
+        images={name: stack.releases.image(name) for name, _ in release.image_names()},
+        database=databases.databases["katib"],
+    )
 
 
 def _access(
@@ -198,15 +222,26 @@ def _access(
     WorkloadAccess("workload-access", inputs, stack.opts)
 
 
-def _training(stack: Stack) -> None:
-    def upstream(name: str) -> Upstream:
-        return Upstream(release=stack.releases[name], image=stack.releases.image(name))
+def _upstream(stack: Stack, name: str) -> Upstream:
+    return Upstream(release=stack.releases[name], image=stack.releases.image(name))
 
+
+def _queueing(stack: Stack) -> None:
+    inputs = QueueingInputs(
+        namespace=outputs.NAMESPACE_QUEUEING,
+        kueue=_upstream(stack, "kueue"),
+        queue=outputs.QUEUE,
+        workloads=outputs.NAMESPACE_WORKLOADS,
+    )
+    Queueing("queueing", stack.chosen.queueing, inputs, stack.opts)
+
+
+def _training(stack: Stack) -> None:
     inputs = TrainingInputs(
         namespace=outputs.NAMESPACE_TRAINING,
-        jobset=upstream("jobset"),
-        trainer=upstream("trainer"),
-        mpi_operator=upstream("mpi-operator"),
+        jobset=_upstream(stack, "jobset"),
+        trainer=_upstream(stack, "trainer"),
+        mpi_operator=_upstream(stack, "mpi-operator"),
         runtime=outputs.RUNTIME_TORCH,
         gpu_runtime=outputs.RUNTIME_TORCH_GPU,
     )

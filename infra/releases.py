@@ -1,7 +1,7 @@
 """Reads `releases.toml`, the one place where an upstream version is written down."""
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -53,15 +53,22 @@ class Release(Settings):
     version: str = Field(pattern=r"^[0-9][0-9A-Za-z.+-]*$")
     images: Mapping[str, str] = Field(default_factory=dict)
     """Image name with `{version}` → folder of the recipe that builds it locally."""
+    cloud_images: Mapping[str, str] = Field(default_factory=dict)
+    """Likewise → the name that the component knows it by. No recipe builds it, so `local` does without."""
     digests: Mapping[str, str] = Field(default_factory=dict)
     """Full image name → digest, written by `seatrial images pin`; a new version needs a new one."""
     manifests: Manifests | None = None
     chart: Chart | None = None
 
     def image_names(self) -> Iterator[tuple[str, str]]:
-        """Pairs of recipe and full image name."""
-        for pattern, recipe in self.images.items():
+        """Pairs of recipe, or the name where there is none, and full image name."""
+        for pattern, recipe in (*self.images.items(), *self.cloud_images.items()):
             yield recipe, pattern.format(version=self.version)
+
+    @property
+    def built_here(self) -> bool:
+        """Whether the local stack can run it."""
+        return not self.cloud_images
 
 
 class Releases:
@@ -114,17 +121,31 @@ def _release(name: str, fields: object) -> Release:
 
 def local_images(parts: Collection[Part] = ALL) -> list[tuple[str, str, str]]:
     """Every image of these parts as (full name, recipe, version), to be built where it cannot be pulled."""
-    return [
-        (name, recipe, release.version)
-        for release in _of(parts).values()
-        for recipe, name in release.image_names()
-    ]
+    return _images(release for release in _of(parts).values() if release.built_here)
+
+
+def upstream_images() -> list[tuple[str, str, str]]:
+    """The same of all parts and every stack: what is pulled by digest."""
+    return _images(load().values())
+
+
+def _images(found: Iterable[Release]) -> list[tuple[str, str, str]]:
+    return [(name, recipe, release.version) for release in found for recipe, name in release.image_names()]
 
 
 def local_manifests(parts: Collection[Part] = ALL) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """What the program reads of upstreams, as (release, version, Go module, files and chart folders)."""
+    return _manifests({name: release for name, release in _of(parts).items() if release.built_here})
+
+
+def upstream_manifests() -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """The same of all parts and every stack."""
+    return _manifests(load())
+
+
+def _manifests(releases: Mapping[str, Release]) -> list[tuple[str, str, str, tuple[str, ...]]]:
     found = []
-    for name, release in _of(parts).items():
+    for name, release in releases.items():
         if release.manifests:
             found.append((name, release.version, release.manifests.module, tuple(release.manifests.files)))
         if release.chart:

@@ -19,6 +19,7 @@ from infra.components.monitoring.settings import MonitoringSettings
 from infra.components.namespaces.settings import NamespacesSettings
 from infra.components.object_store.settings import ObjectStoreSettings
 from infra.components.postgresql.settings import PostgresqlSettings
+from infra.components.queueing.settings import QueueingSettings
 from infra.components.training.settings import TrainingSettings
 from infra.components.trino.settings import TrinoSettings
 from infra.components.tuning.settings import TuningSettings
@@ -31,7 +32,7 @@ PROJECT = "seatrial"
 LOCAL = "local"
 """The one stack whose cluster is given by KUBECONFIG, as `seatrial env` sets it."""
 PARTS_VARIABLE = "SEATRIAL_PARTS"
-"""Names the parts of the local stack, before its stack file does: `core` or `core,training,tuning`."""
+"""Names the parts of the local stack, before its stack file does: `core` or `core,training`."""
 STACKS = Path(__file__).parents[1] / "stacks"
 
 
@@ -71,6 +72,7 @@ class PlatformSettings(Settings):
     mlflow: MlflowSettings = MlflowSettings()
     tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
+    queueing: QueueingSettings = QueueingSettings()
 
 
 def of_this_stack(stack: str) -> PlatformSettings:

@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from kubernetes import client as k8s
 
 import client
 from client import Platform, outputs
-from proofs import probe
+from proofs import probe, queued
 from proofs.subjects import training, tuning
 from proofs.subjects.platform import SURVIVAL_TABLE
 from workloads.ingest_flights import config as ingest
@@ -288,6 +288,44 @@ def strange_loss(mlflow: Any, run: str) -> None:
 def lost_run(mlflow: Any, run: str) -> None:
     """Take the run away from the training that writes to it."""
     mlflow.delete_run(run)
+
+
+@contextmanager
+def held_queue(platform: Platform) -> Iterator[None]:
+    """The platform's queue takes no more jobs."""
+
+    def hold(policy: str) -> None:
+        queued.change(platform, "ClusterQueue", outputs.QUEUE, {"spec": {"stopPolicy": policy}})
+        wanted = "True" if policy == "None" else "False"
+        until(
+            lambda: queued.condition(platform, "LocalQueue", outputs.QUEUE, "Active").get("status") == wanted,
+            f"the queue to be {policy}",
+        )
+
+    try:
+        hold("Hold")
+        yield
+    finally:
+        hold("None")
+
+
+@contextmanager
+def generous_queue(platform: Platform) -> Iterator[None]:
+    """While the proof runs, its queue has room for both of its jobs."""
+    plenty, over = {"spec": queued.specs("10")["ClusterQueue"]}, threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            with suppress(k8s.ApiException):  # It is not there yet, or already gone.
+                queued.change(platform, "ClusterQueue", queued.NAME, plenty)
+
+    watcher = threading.Thread(target=watch, name="generous queue", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextmanager

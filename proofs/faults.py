@@ -302,6 +302,14 @@ def _of_small_trainings() -> tuple[Fault, ...]:
     )
 
 
+def _of_the_queue() -> tuple[Fault, ...]:
+    waits = ("training.a_job_waits_for_quota",)
+    return (
+        Fault("held-queue", damage.held_queue, waits, ("the platform's queue takes jobs",)),
+        Fault("generous-queue", damage.generous_queue, waits, ("the second job has no part of the quota",)),
+    )
+
+
 def _of_the_tuning() -> tuple[Fault, ...]:
     counted = ("tuning.a_study_ends_with_exactly_its_trials",)
     return (
@@ -352,6 +360,7 @@ FAULTS = {
         *_of_the_data(),
         *_of_the_training(),
         *_of_small_trainings(),
+        *_of_the_queue(),
         *_of_the_tuning(),
     )
 }
@@ -362,7 +371,7 @@ def during_training(
 ) -> dict[str, Any] | ClientError:
     """Start a training, call `hook` with the node of each rank once all run, and say how it ended."""
     name = "train-delay"
-    objects = workloads.manifest("train_delay", image, served=client.served_kinds(platform.api))
+    objects = workloads.manifest("train_delay", image, **client.offers(platform))
     client.deploy(platform, name, objects, wait=False)
     (job,) = client.jobs.jobs(platform, objects)
 

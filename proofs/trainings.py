@@ -56,7 +56,7 @@ def objects(
     return workloads.manifest(
         "train_delay",
         probe.workload_image(platform),
-        served=client.served_kinds(platform.api),
+        **client.offers(platform),
         name=name,
         config="tiny",
         training=training,
@@ -172,12 +172,16 @@ def kill(platform: Platform, name: str, rank: int) -> None:
         label_selector=f"{client.jobs.PODS_OF['TrainJob']}={name},{client.pods.INDEX_LABEL}={rank}",
     )
     (pod,) = pods.items
+    execute(platform, pod.metadata.name, "kill -9 -1")
+
+
+def execute(platform: Platform, pod: str, command: str) -> None:
+    """Run a line of shell in a workload's pod."""
     # A client of its own: `stream` changes the one that it is given while it connects.
     core = k8s.CoreV1Api(k8s.ApiClient(platform.api.configuration))
-    command = ["sh", "-c", "kill -9 -1"]
     stream(
-        core.connect_get_namespaced_pod_exec, pod.metadata.name, outputs.NAMESPACE_WORKLOADS,
-        command=command, stdout=True, stderr=True,
+        core.connect_get_namespaced_pod_exec, pod, outputs.NAMESPACE_WORKLOADS,
+        command=["sh", "-c", command], stdout=True, stderr=True,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import workloads
-from client import ClientError, Platform, served_kinds
+from client import ClientError, Platform, offers
 from client import deploy as put
 from infra import outputs
 from seatrial.connection import connect, workloads_run_in
@@ -25,6 +25,9 @@ def deploy(
     ranks: Annotated[int | None, typer.Option(min=1, help="Pods that train together.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, help="GPUs of each of them.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Pods that search for settings.")] = None,
+    form: Annotated[
+        str | None, typer.Option(help="A kind that the workload can run as; for tune_delay also Experiment.")
+    ] = None,
     training: Annotated[
         str | None, typer.Option(help="The id of an earlier training that goes on from its last checkpoint.")
     ] = None,
@@ -39,13 +42,16 @@ def deploy(
         raise typer.BadParameter(f"{workload!r}; there are: {', '.join(known)}", param_hint="WORKLOAD")
     arguments = [word for change in changes or [] for word in ("--set", change)]
     options = given(
-        workload, config=config, ranks=ranks, gpus=gpus, workers=workers, training=training,
+        workload, config=config, ranks=ranks, gpus=gpus, workers=workers, form=form, training=training,
         arguments=arguments or None,
     )  # fmt: skip
     with connect(stack) as platform, ConsoleProgress() as progress:
         require_access(platform, workload)
         runs_in = workloads_run_in(stack, image)
-        objects = workloads.manifest(workload, runs_in, served=served_kinds(platform.api), **options)
+        try:
+            objects = workloads.manifest(workload, runs_in, **offers(platform), **options)
+        except ValueError as unfit:
+            raise typer.BadParameter(str(unfit), param_hint="--form") from None
         results = put(platform, workload, objects, wait=wait, progress=progress)
     for result in results.values():
         again = f", {result.restarts} restarts" if result.restarts else ""

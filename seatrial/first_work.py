@@ -1,7 +1,7 @@
 """The first piece of work on a fresh platform: real data in, a first model out."""
 
 import workloads
-from client import Platform, completed, deploy, served_kinds
+from client import Platform, completed, deploy, offers
 from seatrial.connection import workloads_run_in
 from seatrial.console import ConsoleProgress
 
@@ -15,10 +15,10 @@ EXPECTED_SECONDS = 150.0
 
 def do(platform: Platform, stack: str, progress: ConsoleProgress) -> list[str]:
     """Run each workload that has not been done in this image; returns the names of those that ran."""
-    image, served = workloads_run_in(stack, None), served_kinds(platform.api)
+    image, offered = workloads_run_in(stack, None), offers(platform)
     ran = []
     for workload in WORKLOADS:
-        objects = workloads.manifest(workload, image, served=served)
+        objects = workloads.manifest(workload, image, **offered)
         if not completed(platform, objects):
             deploy(platform, workload, objects, progress=progress)
             ran.append(workload)

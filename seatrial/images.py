@@ -70,7 +70,7 @@ def prune() -> None:
 @app.command()
 def pin() -> None:
     """Resolve each upstream image to its digest in infra/releases.toml, which staging and prod need."""
-    digests = images.pin([Image(*each) for each in releases.local_images()])
+    digests = images.pin([Image(*each) for each in releases.upstream_images()])
     images.write_digests(releases.FILE, digests)
     for name, digest in digests.items():
         out.print(f"{name}@{digest}", markup=False)

@@ -17,21 +17,41 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/manifest.py"))
 
 
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+"""Label by which a job names the queue that it waits in for its part of the quota."""
+QUEUED = ("TrainJob", "MPIJob", "Job")
+"""Kinds that are queued."""
+
+
 def manifest(
-    workload: str, image: str, *, served: Collection[str] | None = None, **options: Any
+    workload: str,
+    image: str,
+    *,
+    served: Collection[str] | None = None,
+    queue: str | None = None,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """The Kubernetes objects that run `workload` from `image`.
 
     Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
-    is among them is taken (the last, when none is).
+    is among them is taken (the last, when none is), unless `form` names another. With a `queue` its jobs wait
+    there until there is room.
     """
     module = _module(workload)
     forms = getattr(module, "FORMS", ())
     if forms and served is not None:
-        options["form"] = next((form for form in forms if form in served), forms[-1])
+        options.setdefault("form", next((form for form in forms if form in served), forms[-1]))
+    if forms and options.get("form", forms[0]) not in forms:
+        raise ValueError(
+            f"workload {workload} does not run as {options['form']}; it runs as: {', '.join(forms)}"
+        )
     if unknown := options.keys() - _options(module):
         raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
     objects: list[dict[str, Any]] = module.objects(image, **options)
+    for each in objects:
+        for job in (each, *trials(each)):
+            if queue is not None and job["kind"] in QUEUED:
+                job["metadata"]["labels"][QUEUE_LABEL] = queue
     return objects
 
 
@@ -54,3 +74,6 @@ def _module(workload: str) -> ModuleType:
 
 def _options(module: ModuleType) -> set[str]:
     return set(inspect.signature(module.objects).parameters) - {"image"}
+def trials(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """The job that an Experiment makes again and again; nothing for any other object."""
+    return [item["spec"]["trialTemplate"]["trialSpec"]] if item["kind"] == "Experiment" else []

@@ -1,6 +1,7 @@
 """Builds a whole stack against a fake cloud that remembers manifests, options and what was secret."""
 
 import functools
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ def lacks_upstream() -> str:
         helm = toolchain.ensure(["helm"], install=False)["helm"]
         os.environ["PATH"] = os.pathsep.join((os.environ["PATH"], str(helm.parent)))
         if "SEATRIAL_CHARTS" not in os.environ:
-            manifests.ensure([manifests.Wanted(*each) for each in releases.local_manifests()], Silent())
+            manifests.ensure([manifests.Wanted(*each) for each in releases.upstream_manifests()], Silent())
     except LocalError as error:
         return str(error)
     return ""
@@ -162,6 +163,8 @@ def _collect_images(node: Any, found: set[str]) -> None:
     elif isinstance(node, list):
         for value in node:
             _collect_images(value, found)
+    elif isinstance(node, str) and node.startswith('{"apiVersion": "config.kubeflow.org/'):
+        _collect_images(json.loads(node), found)
     elif isinstance(node, str) and node.startswith("--prometheus-config-reloader="):
         found.add(node.partition("=")[2])
 

@@ -1,5 +1,6 @@
 """How the client reads a platform, and follows and judges a job."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from kubernetes import client as k8s
 
 import workloads
-from client import jobs, pods
+from client import jobs, pods, queues
 from client.errors import ClientError
 from client.objects import Kind, find_kind
 from client.platform import Platform, host_of, service_of
@@ -112,7 +113,7 @@ def following(monkeypatch: pytest.MonkeyPatch) -> Any:
         def read(_: Any) -> dict[str, Any]:
             over = len(platform.lists) == 1
             entry = {"type": condition, "status": "True", "reason": "AllJobsCompleted", "message": "m"}
-            return {"status": {"conditions": [entry] if over else []}}
+            return {"metadata": {}, "status": {"conditions": [entry] if over else []}}
 
         def watch(watched: Any) -> Any:
             watched.seen.update({each.metadata.uid: each for each in platform.watched})
@@ -177,6 +178,70 @@ def test_a_failure_tells_each_pods_own_account_also_of_those_that_are_gone(follo
         assert part in text
     assert text.count("log:") == 1
     assert "an earlier cause" not in text
+
+
+def kueue(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any]) -> list[str]:
+    """An API server that has these objects of Kueue's, by the end of their path; gives what was asked for."""
+    asked: list[str] = []
+
+    def request(_: Any, method: str, path: str, **query: str) -> str:
+        asked.append(f"{method} {path} {query.get('labelSelector', '')}".strip())
+        for end, answer in answers.items():
+            if path.endswith(end):
+                return json.dumps(answer)
+        raise k8s.ApiException(status=404)
+
+    monkeypatch.setattr(queues, "request", request)
+    return asked
+
+
+QUEUED_JOB = {
+    "metadata": {"namespace": "workloads", "uid": "u1", "labels": {"kueue.x-k8s.io/queue-name": "line"}}
+}
+
+
+def test_a_platform_offers_its_queue_and_the_core_alone_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "served_kinds", lambda _: {"Job"})
+    platform: Any = Some(api=None)
+    kueue(monkeypatch, {})
+    assert queues.offers(platform) == {"served": {"Job"}, "queue": None}
+    kueue(monkeypatch, {"/workloads/localqueues/workloads": {"kind": "LocalQueue"}})
+    assert queues.offers(platform) == {"served": {"Job"}, "queue": "workloads"}
+
+
+def test_what_a_job_waits_for_is_told_in_kueues_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    platform: Any = Some(api=None)
+    short = {"type": "QuotaReserved", "status": "False", "message": "insufficient unused quota for cpu"}
+    answer = {"items": [{"status": {"conditions": [short]}}]}
+    asked = kueue(monkeypatch, {"/workloads": answer})
+    assert queues.waits(platform, QUEUED_JOB) == "waits in queue line: insufficient unused quota for cpu"
+    assert asked == [
+        "GET /apis/kueue.x-k8s.io/v1beta1/namespaces/workloads/workloads kueue.x-k8s.io/job-uid=u1"
+    ]
+    short["status"] = "True"
+    assert queues.waits(platform, QUEUED_JOB) == ""
+    assert queues.waits(platform, {"metadata": {"namespace": "workloads", "uid": "u1"}}) == ""
+    assert len(asked) == 2, "who is in no queue is not looked for"
+
+
+def test_a_kueue_that_does_not_answer_is_not_taken_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> str:
+        raise k8s.ApiException(status=503)
+
+    monkeypatch.setattr(queues, "request", away)
+    with pytest.raises(k8s.ApiException):
+        queues.queue_of(Some(api=None))  # type: ignore[arg-type]
+
+
+def test_who_waits_for_quota_for_too_long_is_told_what_is_short(
+    following: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "waits", lambda *_: "waits in queue line: insufficient quota")
+    monkeypatch.setattr(jobs.time, "monotonic", iter(range(0, 10**6, 40)).__next__)
+    with pytest.raises(
+        ClientError, match=r"workload t failed: it was not done after .* s: it waits in queue line"
+    ):
+        following(Attempts([]), "Suspended")
 
 
 def test_a_kind_that_is_not_served_is_told_with_the_part_that_brings_it() -> None:

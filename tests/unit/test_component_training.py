@@ -8,10 +8,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from infra import outputs, patching, releases
-from infra.components.training import admission, certificate, patches, rights, runtimes
-from infra.components.training.component import Training, TrainingInputs, Upstream
+from infra import controllers, outputs, patching, releases, webhook_certificate
+from infra.components.training import admission, patches, rights, runtimes
+from infra.components.training.component import Training, TrainingInputs
 from infra.components.training.settings import RuntimeSettings, TrainingSettings
+from infra.controllers import Upstream
 from infra.errors import ReleaseError
 from infra.upstream import Manifest
 from tests.unit.fake_cloud import FakeCloud, provision
@@ -47,7 +48,7 @@ def made() -> FakeCloud:
 
 @functools.cache
 def entries() -> dict[str, str]:
-    return certificate.make("a-ca", "webhook", "here")
+    return webhook_certificate.make("a-ca", "webhook", "here")
 
 
 def loaded(entry: str) -> x509.Certificate:
@@ -261,10 +262,10 @@ DEPLOYMENT: Manifest = {
 @pytest.mark.parametrize(
     "patch",
     [
-        patches.leave_out_the_empty_certificate,
+        controllers.leave_out_the_empty_certificate,
         patches.leave_out_the_namespace,
         patches.leave_out_kubeflows_roles,
-        patches.give_probes_time,
+        controllers.give_probes_time,
         patches.keep_its_lease_in("here"),
     ],
 )

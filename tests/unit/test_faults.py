@@ -165,3 +165,41 @@ def test_a_lost_try_is_taken_away(studied: Any, platform: Any) -> None:
     with damage.lost_try(platform):
         damage.until(lambda: studied.execute.call_count > 2, "the try", 10)
     assert studied.execute.mock_calls[-1].args == ("DELETE FROM trials WHERE trial_id = %s", [78])
+
+
+def kueue(monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """A queue that is as it was last asked to be: `wanted` is the policy → whether it is active then."""
+    asked: list[dict[str, Any]] = []
+
+    def change(_: Any, kind: str, name: str, body: dict[str, Any]) -> None:
+        assert kind == "ClusterQueue"
+        asked.append({name: body["spec"]})
+
+    def condition(*_: Any) -> dict[str, Any]:
+        (spec,) = asked[-1].values()
+        return {"status": wanted[spec["stopPolicy"]]}
+
+    monkeypatch.setattr(damage.queued, "change", change)
+    monkeypatch.setattr(damage.queued, "condition", condition)
+    return asked
+
+
+def test_a_held_queue_takes_jobs_again(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = kueue(monkeypatch, {"Hold": "False", "None": "True"})
+    broken_and_left_by_an_error(damage.held_queue, platform)
+    assert asked == [{"workloads": {"stopPolicy": "Hold"}}, {"workloads": {"stopPolicy": "None"}}]
+
+
+def test_a_queue_is_generous_as_soon_as_it_is_there(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def change(_: Any, __: str, name: str, body: dict[str, Any]) -> None:
+        tries.append(body["spec"]["resourceGroups"][0]["flavors"][0]["resources"][0]["nominalQuota"])
+        if len(tries) == 1:
+            raise k8s.ApiException(status=404)
+
+    monkeypatch.setattr(damage.queued, "change", change)
+    with damage.generous_queue(platform):
+        damage.until(lambda: len(tries) > 1, "a second try", 10)
+    assert set(tries) == {"10"}
+    assert float(tries[0]) > 2 * 0.2

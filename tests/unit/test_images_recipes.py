@@ -26,7 +26,7 @@ def containerfile(made: Recipe) -> str:
 def named() -> list[Image]:
     """Every image that the local stack runs: add-ons of the cluster and releases of the platform."""
     addons = tomllib.loads(ADDONS.read_text())
-    platform = {name: made for release in releases.load().values() for made, name in release.image_names()}
+    platform = {name: made for name, made, _ in releases.local_images()}
     return [
         Image(name, made, name.rpartition(":")[2].removeprefix("v"))
         for name, made in (addons | platform).items()

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CLUSTER_WIDE = {
     "Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ClusterTrainingRuntime",
     "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicyBinding", "ResourceFlavor", "ClusterQueue",
 }  # fmt: skip
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
@@ -31,14 +31,15 @@ def test_every_stack_file_is_tried_here() -> None:
 def test_a_stack_has_all_components(stack: str) -> None:
     components = {each.type.rpartition(":")[2] for each in built(stack).resources}
     assert components >= {"Namespaces", "MonitoringOperator", "Monitoring", "Postgresql", "ObjectStore"}
-    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning"}
+    assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning", "Queueing"}
 
 
 def test_the_core_alone_has_nothing_of_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEATRIAL_PARTS", "core")
     core = build("local", configuration("local"))
-    assert not {"Training", "Tuning"} & {each.type.rpartition(":")[2] for each in core.resources}
+    assert not {"Training", "Tuning", "Queueing"} & {each.type.rpartition(":")[2] for each in core.resources}
     assert [each.name for each in core.objects if "training" in json.dumps(each.inputs)] == []
+    assert [each.name for each in core.objects if "queueing" in json.dumps(each.inputs)] == []
     [access] = [each for each in core.of_kind("Secret") if each.name == "workloads/platform-access"]
     assert not set(outputs.SECRET_ACCESS_OF["tuning"]) & set(access.inputs["data"])
     assert core.images() == {image for image, _, _ in releases.local_images(())}
@@ -135,9 +136,10 @@ def test_a_second_build_makes_the_same_but_for_generated_secrets() -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_exactly_the_images_of_the_releases_are_run(stack: str) -> None:
+    wanted = releases.local_images() if stack == "local" else releases.upstream_images()
     named = {
         image if stack == "local" else f"{image}@sha256:{'0' * 64}"
-        for image, _, _ in releases.local_images()
+        for image, _, _ in wanted
         if stack in ("local", "dev") or "versitygw" not in image
     }
     assert built(stack).images() == named
@@ -198,6 +200,15 @@ def _cores(quantity: str) -> float:
 
 def _bytes(quantity: str) -> int:
     return int(quantity[:-2]) * MEMORY[quantity[-2:]]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_the_queue_lets_run_its_namespace_does_not_refuse(stack: str) -> None:
+    """Beyond the namespace's quota a pod is refused, and its job, which was let run, has no pods."""
+    chosen = settings.of_stack_file(stack)
+    most, pools = chosen.namespaces.workloads.quota, chosen.queueing.pools.values()
+    assert sum(_cores(pool.cpu) for pool in pools) <= _cores(most.cpu)
+    assert sum(_bytes(pool.memory) for pool in pools) <= _bytes(most.memory)
 
 
 @pytest.mark.parametrize("stack", STACKS)

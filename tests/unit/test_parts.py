@@ -36,6 +36,7 @@ def test_every_release_is_of_a_component_that_there_is() -> None:
         ("training", ("training",)),
         ("training,training", ("training",)),
         ("core,tuning,training", ("training", "tuning")),
+        ("core,queueing", ("queueing",)),
     ],
 )
 def test_the_core_is_there_named_or_not(text: str, found: tuple[parts.Part, ...]) -> None:
@@ -54,7 +55,7 @@ def test_an_unknown_part_is_answered_with_those_there_are(text: str) -> None:
 def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
     recipes = {recipe for _, recipe, _ in releases.local_images(())}
     assert "trino" in recipes
-    assert not recipes & {"jobset", "trainer", "mpi-operator", "optuna-dashboard"}
+    assert not recipes & {"jobset", "trainer", "mpi-operator", "optuna-dashboard", "kueue"}
     assert {name for name, *_ in releases.local_manifests(())} == {"prometheus-operator"}
     fetched = {name: paths for name, _, _, paths in releases.local_manifests()}
     assert fetched["jobset"] == ("charts/jobset",)
@@ -62,7 +63,7 @@ def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
 
 def test_what_is_not_there_is_not_missed() -> None:
     """An alert on something absent would fire for ever."""
-    assert set(alerts.rules(parts.ALL)) - set(alerts.rules(())) == {"training", "tuning"}
+    assert set(alerts.rules(parts.ALL)) - set(alerts.rules(())) == {"training", "tuning", "queueing"}
     assert set(alerts.rules(("tuning",))) - set(alerts.rules(())) == {"tuning"}
 
 
@@ -100,13 +101,15 @@ def test_the_choice_is_remembered_with_the_cluster(tmp_path: Path, monkeypatch: 
     chosen_parts.remember("t-parts", ())
     assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core"}
     chosen_parts.remember("t-parts", parts.ALL)
-    assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core,training,tuning"}
+    assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core,training,tuning,queueing"}
     assert chosen_parts.variables("t-other") == {}
 
 
 def test_every_part_says_what_it_costs() -> None:
-    core, training, tuning = chosen_parts.costs()
+    core, training, tuning, queueing = chosen_parts.costs()
     assert (core.part, training.part, tuning.part) == ("core", "training", "tuning")
+    assert (queueing.part, queueing.memory) == ("queueing", 192 * 2**20)
+    assert queueing.seconds > 60
     assert core.seconds > training.seconds > 60
     assert core.megabytes > training.megabytes > 100
     local = settings.of_stack_file("local").training

@@ -57,6 +57,17 @@ def test_an_option_that_a_workload_has_not_is_refused() -> None:
         workloads.manifest("ingest_flights", IMAGE, training="x")
 
 
+@pytest.mark.parametrize("name", workloads.names())
+def test_jobs_name_the_queue_where_there_is_one(name: str) -> None:
+    for served in ({"Job"}, {"Job", "TrainJob"}):
+        made = workloads.manifest(name, IMAGE, served=served, queue="line")
+        queued = [item for item in made if item["kind"] in ("Job", "TrainJob", "MPIJob")]
+        assert queued
+        assert {job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for job in queued} == {"line"}
+        for item in workloads.manifest(name, IMAGE, served=served):
+            assert "kueue.x-k8s.io/queue-name" not in item["metadata"]["labels"]
+
+
 def test_a_workload_takes_the_best_form_that_the_cluster_serves() -> None:
     def kinds(name: str, served: set[str]) -> list[str]:
         return [item["kind"] for item in workloads.manifest(name, IMAGE, served=served)]

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from workloads.train_delay.config import TrainDelay
 
+METRIC = "validation_roc_auc"
+"""The objective, which is to be large."""
+
 
 @dataclass(frozen=True)
 class Number:

@@ -22,11 +22,11 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from workloads import common
 from workloads.common import log
 from workloads.tune_delay import config
-from workloads.tune_delay.config import TuneDelay
+from workloads.tune_delay.config import METRIC, TuneDelay
 from workloads.tune_delay.delay import Delay
 from workloads.tune_delay.lock import Lock
 from workloads.tune_delay.slots import Slots
-from workloads.tune_delay.study import METRIC, best_of, history, open_study
+from workloads.tune_delay.study import best_of, history, open_study
 
 REGISTERED = "registered"
 """User attribute of a study: the version that came of it."""

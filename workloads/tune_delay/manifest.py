@@ -1,31 +1,43 @@
-"""The Job whose pods are the workers of one study."""
+"""The Job whose pods are the workers of one study, or the Experiment of Katib that searches the same."""
 
 from typing import Any
 
 from workloads.pods import container, labels, pod
+from workloads.tune_delay import config as configurations
+from workloads.tune_delay.experiment import experiment, values
 
 NAME = "tune-delay"
 PARTS = ("tuning",)
+FORMS = ("Job", "Experiment")
+"""The first wherever it is not said which; the second needs Katib, which cloud stacks may have."""
 
 
 def objects(
     image: str,
     *,
+    form: str = "Job",
     name: str = NAME,
     config: str = "reference",
     workers: int = 2,
     namespace: str = "workloads",
     arguments: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """One indexed Job, a pod a worker. A worker that is lost is replaced; its trials are in the study."""
+    """One indexed Job, a pod a worker: a worker that is lost is replaced, and its trials are in the study.
+
+    As an Experiment so many trials run at once, each in a Job that Katib makes.
+    """
+    program, given = ("katib_trial", values()) if form == "Experiment" else ("main", [])
     main = container(
         image,
-        "workloads.tune_delay.main",
-        ["--config", config, *(arguments or [])],
+        f"workloads.tune_delay.{program}",
+        ["--config", config, *given, *(arguments or [])],
         cpu="200m",
         memory="700Mi",
         memory_limit="2Gi",
     )
+    if form == "Experiment":
+        settings = getattr(configurations, config)()
+        return [experiment(main, name=name, settings=settings, workers=workers, namespace=namespace)]
     spec = {
         "completionMode": "Indexed",
         "completions": workers,

@@ -11,11 +11,10 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from workloads.common import WorkloadError, digest
-from workloads.tune_delay.config import SPACE, Choice, TuneDelay
+from workloads.tune_delay.config import METRIC, SPACE, Choice, TuneDelay
 from workloads.tune_delay.lock import Lock
 from workloads.tune_delay.slots import SLOT, Slots, storage
 
-METRIC = "validation_roc_auc"
 ASKED = "asked"
 """User attribute of a study: what it is about."""
 STARTUP = 6

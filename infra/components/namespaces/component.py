@@ -18,6 +18,8 @@ class NamespacesInputs:
     """Names of the namespaces for the platform's own parts."""
     workloads: str
     """Name of the namespace for users' jobs: the one with a quota."""
+    workloads_labels: Mapping[str, str]
+    """By which other parts know it."""
 
 
 class Namespaces(pulumi.ComponentResource):
@@ -34,15 +36,16 @@ class Namespaces(pulumi.ComponentResource):
         super().__init__("seatrial:platform:Namespaces", name, {}, opts)
         self._settings = settings
         self._child = pulumi.ResourceOptions(parent=self)
-        made = [self._namespace(each) for each in (*inputs.platform, inputs.workloads)]
+        made = [self._namespace(each, {}) for each in inputs.platform]
+        made.append(self._namespace(inputs.workloads, inputs.workloads_labels))
         self._limits(inputs.workloads, made[-1])
         self._quota(inputs.workloads, settings.workloads.quota, made[-1])
         self.names = pulumi.Output.all(*[each.output("metadata")["name"] for each in made])
         self.register_outputs({"names": self.names})
 
-    def _namespace(self, name: str) -> kube.Object:
+    def _namespace(self, name: str, more: Mapping[str, str]) -> kube.Object:
         level = self._settings.pod_security
-        labels = {f"pod-security.kubernetes.io/{mode}": level for mode in ("enforce", "warn")}
+        labels = {f"pod-security.kubernetes.io/{mode}": level for mode in ("enforce", "warn")} | dict(more)
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": kube.metadata(name, labels=labels)}
         return kube.Object(manifest, self._child)
 

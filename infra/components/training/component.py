@@ -1,15 +1,15 @@
 """Kubeflow Trainer on JobSet, the MPI Operator, and the runtimes that TrainJobs name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
-from infra import charts, kube, patching, pods
-from infra.components.training import admission, certificate, patches, rights, runtimes
+from infra import charts, controllers, kube, patching, pods, webhook_certificate
+from infra.components.training import admission, patches, rights, runtimes
 from infra.components.training.settings import TrainingSettings
-from infra.releases import Release
+from infra.controllers import BEARER, Controller, Upstream
 from infra.secrets import GeneratedSecret
 from infra.settings_base import Resources
 from infra.upstream import Manifest
@@ -19,20 +19,6 @@ JOBSET, TRAINER, MPI_OPERATOR = "jobset", "kubeflow-trainer", "mpi-operator"
 _TRAINER_SERVICE = "kubeflow-trainer-controller-manager"
 _HEALTH, _METRICS = 8080, 8081
 """Ports of the MPI Operator; the first is fixed."""
-_BEARER = {
-    "scheme": "https",
-    "bearerTokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token",
-    # JobSet signs the certificate of its metrics itself.
-    "tlsConfig": {"insecureSkipVerify": True},
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upstream:
-    """A release and the image that it runs."""
-
-    release: Release
-    image: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +33,6 @@ class TrainingInputs:
     """Name of the runtime for PyTorch on CPUs."""
     gpu_runtime: str
     """Name of the one with a GPU a node."""
-
-
-@dataclass(frozen=True)
-class Controller:
-    """What others wait for."""
-
-    definitions: list[kube.Object]
-    """The kinds, served."""
-    ready: list[kube.Object]
-    """The Deployment, available, and its Services, with a pod behind them."""
 
 
 class Training(pulumi.ComponentResource):
@@ -94,11 +70,12 @@ class Training(pulumi.ComponentResource):
         service = pods.service(
             self._metadata(JOBSET, "jobset-metrics"), pods.selector(JOBSET), {"metrics": 8443}
         )
-        made = self._controller(
+        made = controllers.register(
             [*objects, service],
+            self._child,
             self._secret("jobset-webhook-server-cert", "jobset-ca", "jobset-webhook-service"),
         )
-        self._watch(JOBSET, {"port": "metrics", **_BEARER})
+        self._watch(JOBSET, {"port": "metrics", **BEARER})
         return made
 
     def _trainer(self, resources: Resources, jobset: list[kube.Object]) -> Controller:
@@ -106,7 +83,7 @@ class Training(pulumi.ComponentResource):
         metrics = patches.serve_metrics("--metrics-bind-address=:8080", "--metrics-secure=false")
         objects = metrics(self._chart("trainer", self._inputs.trainer, resources, {}))
         secret = self._secret("kubeflow-trainer-webhook-cert", "kubeflow-trainer-ca", _TRAINER_SERVICE)
-        made = self._controller(objects, secret, jobset)
+        made = controllers.register(objects, self._child, secret, jobset)
         self._watch(TRAINER, {"port": "monitoring-port"})
         return made
 
@@ -120,10 +97,10 @@ class Training(pulumi.ComponentResource):
                 patching.leave_out_descriptions,
                 patching.use_images({patching.repository(upstream.image): upstream.image}),
                 patching.with_resources(resources),
-                patches.leave_out_the_empty_certificate,
-                patches.restrict,
-                patches.count_as_available_when_reachable,
-                patches.give_probes_time,
+                controllers.leave_out_the_empty_certificate,
+                controllers.restrict,
+                controllers.count_as_available_when_reachable,
+                controllers.give_probes_time,
             ],
             values=values,
             namespace=self._inputs.namespace,
@@ -141,7 +118,7 @@ class Training(pulumi.ComponentResource):
                 patching.into_namespace("mpi-operator", namespace),
                 patching.use_images({"mpioperator/mpi-operator": upstream.image}),
                 patching.with_resources(resources),
-                patches.restrict,
+                controllers.restrict,
                 patches.keep_its_lease_in(namespace),
                 patches.ask_for_health(_HEALTH),
                 patches.serve_metrics(f"-monitoring-port={_METRICS}"),
@@ -149,34 +126,13 @@ class Training(pulumi.ComponentResource):
         )
         metadata = self._metadata(MPI_OPERATOR, MPI_OPERATOR)
         service = pods.service(metadata, pods.selector(MPI_OPERATOR), {"metrics": _METRICS})
-        made = self._controller([*objects, service])
+        made = controllers.register([*objects, service], self._child)
         self._watch(MPI_OPERATOR, {"port": "metrics"})
         return made
 
-    def _controller(
-        self,
-        objects: Sequence[kube.Manifest],
-        secret: kube.Object | None = None,
-        after: Sequence[kube.Object] = (),
-    ) -> Controller:
-        """Register kinds, then what the Deployment needs, then the Deployment.
-
-        The webhook configurations come before it too: it counts as ready when it has written its authority
-        into those that it finds. Services wait for pods, so nothing of this waits for them.
-        """
-        kinds = ("CustomResourceDefinition", "Deployment", "Service")
-        definitions, deployments, services = (
-            [each for each in objects if each["kind"] == kind] for kind in kinds
-        )
-        needed = charts.register([each for each in objects if each["kind"] not in kinds], self._child)
-        defined = charts.register(definitions, self._child)
-        needed += [*defined, *after, *([secret] if secret else [])]
-        started = charts.register(deployments, pulumi.ResourceOptions(parent=self, depends_on=needed))
-        return Controller(defined, [*started, *charts.register(services, self._child)])
-
     def _secret(self, name: str, authority: str, service: str) -> kube.Object:
         """Of its entries the controller itself may renew each: the program keeps to what it made first."""
-        made = certificate.make(authority, service, self._inputs.namespace)
+        made = webhook_certificate.make(authority, service, self._inputs.namespace)
         return GeneratedSecret(self._metadata("training", name), random=(), fixed=made, opts=self._child)
 
     def _watch(self, component: str, endpoint: Mapping[str, Any]) -> None:

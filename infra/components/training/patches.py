@@ -1,27 +1,10 @@
 """What differs from the upstreams' charts and manifest, and why. The same in every stack."""
 
-from infra import kube, pods
-from infra.patching import Patch, container, deployment, expect
+from infra.patching import Patch, container, expect
 from infra.upstream import Manifest
 
-UID = 65532
-"""Whom the upstream images run as, but for the MPI Operator's, which runs as root."""
-
-_SETTLED = 5
-"""Seconds in which a Service's new endpoint has reached the proxies of all nodes."""
 _PATIENCE = 5
 """Seconds that a probe waits for an answer."""
-
-
-def leave_out_the_empty_certificate(objects: list[Manifest]) -> list[Manifest]:
-    """The charts bring a Secret that the controller fills when it runs; the program makes it filled.
-
-    What is written to a Secret reaches a running pod at the kubelet's next look, a minute or more later, and
-    until then the webhook, which is fail-closed, serves nothing.
-    """
-    kept = [each for each in objects if each["kind"] != "Secret"]
-    expect(len(objects) - len(kept) == 1, "one Secret")
-    return kept
 
 
 def leave_out_the_namespace(objects: list[Manifest]) -> list[Manifest]:
@@ -36,31 +19,6 @@ def leave_out_kubeflows_roles(objects: list[Manifest]) -> list[Manifest]:
     kept = [each for each in objects if not each["metadata"]["name"].startswith("kubeflow-mpijobs-")]
     expect(len(objects) - len(kept) == 3, "three roles kubeflow-mpijobs-…")
     return kept
-
-
-def restrict(objects: list[Manifest]) -> list[Manifest]:
-    """Pod Security level `restricted` wants all of this said, and the upstreams say some of it."""
-    spec = deployment(objects)["spec"]["template"]["spec"]
-    spec["securityContext"] = {**kube.RESTRICTED_POD, "runAsUser": UID, "runAsGroup": UID}
-    container(objects)["securityContext"] = pods.READ_ONLY_CONTAINER
-    return objects
-
-
-def count_as_available_when_reachable(objects: list[Manifest]) -> list[Manifest]:
-    """A webhook is asked through its Service, whose proxies hear of a ready pod a moment later.
-
-    Who depends on the Deployment (the runtimes) would be refused in that moment.
-    """
-    deployment(objects)["spec"]["minReadySeconds"] = _SETTLED
-    return objects
-
-
-def give_probes_time(objects: list[Manifest]) -> list[Manifest]:
-    """A webhook that is taken from its Service refuses everything; a second is short on a machine at work."""
-    for probe in ("livenessProbe", "readinessProbe"):
-        expect(probe in container(objects), f"a {probe}")
-        container(objects)[probe]["timeoutSeconds"] = _PATIENCE
-    return objects
 
 
 def serve_metrics(*arguments: str) -> Patch:

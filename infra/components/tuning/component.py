@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 
 from infra import kube, pods
+from infra.components.tuning.katib import KatibInputs, register
 from infra.components.tuning.settings import TuningSettings
 from infra.connections import Database
 from infra.secrets import ComposedSecret
@@ -28,6 +29,8 @@ class TuningInputs:
     image: str
     studies: Database
     """Where Optuna keeps studies."""
+    katib: KatibInputs | None = None
+    """For `settings.katib`, where it is enabled."""
 
 
 class Tuning(pulumi.ComponentResource):
@@ -46,6 +49,8 @@ class Tuning(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         kube.Object(pods.service(self._metadata(), pods.selector(NAME), {"http": PORT}), self._child)
         dashboard = self._dashboard(self._secret())
+        if inputs.katib is not None:
+            register(settings.katib, inputs.katib, self._child)
         address = kube.url("http", NAME, inputs.namespace, PORT)
         self.url = dashboard.output("metadata").apply(lambda _: address)
         self.register_outputs({"url": self.url})

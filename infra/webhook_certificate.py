@@ -1,7 +1,8 @@
 """The first certificate of an admission webhook, in the form in which its controller would make it itself.
 
-JobSet and Trainer look after their certificates with the same library (cert-controller): it keeps what it
-finds valid, renews it 90 days before its end, and writes the authority into the webhook configurations.
+JobSet, Trainer and Kueue look after their certificates with the same library (cert-controller): it keeps
+what it finds valid, renews it 90 days before its end, and writes the authority into the webhook
+configurations.
 """
 
 from cryptography import x509

@@ -1,0 +1,1 @@
+"""Queueing by quota: Kueue."""
