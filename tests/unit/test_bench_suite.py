@@ -15,7 +15,7 @@ from benchmarks import benchmark, pods
 from benchmarks.benchmark import Benchmark, Plan, Taken, Turn
 from benchmarks.errors import BenchmarkError
 from benchmarks.pods import Launch, Printed
-from benchmarks.suite import collectives, training_throughput, tuning_storage
+from benchmarks.suite import collectives, goodput, training_throughput, tuning_storage
 
 DATA = Path(__file__).parent / "data" / "benchmarks"
 TURNS = [
@@ -25,6 +25,7 @@ TURNS = [
 ]
 READERS: dict[str, Any] = {
     "collectives": collectives.read,
+    "goodput": goodput.read,
     "training_throughput": training_throughput.read,
     "tuning_storage": lambda text: tuning_storage.read(text, TURNS),
 }
@@ -259,12 +260,14 @@ def test_a_launch_brings_back_what_its_first_pod_printed(monkeypatch: pytest.Mon
 
     def pod(index: int) -> Any:
         status = Some(image_id=f"registry/workloads@sha256:{index}")
-        return Some(metadata=Some(name=f"p-{index}"), status=Some(container_statuses=[status]))
+        return Some(
+            metadata=Some(name=f"p-{index}", namespace="workloads"), status=Some(container_statuses=[status])
+        )
 
     monkeypatch.setattr("client.deploy", deploy)
     monkeypatch.setattr("client.pods.Watched.look", lambda _: [pod(0), pod(1)])
     monkeypatch.setattr(
-        "client.objects.request", lambda _, method, path, accept: f"{method} {path} as {accept}"
+        "client.pods.request", lambda _, method, path, accept, **__: f"{method} {path} as {accept}"
     )
     printed = pods.launch(Some(api=None), Launch("collectives", "w:1", {}, pods=2))
     assert deployed == [f"bench-collectives: {kind}" for kind in ("ConfigMap", "Service", "Job")]
