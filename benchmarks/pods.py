@@ -6,16 +6,16 @@ The program travels in a ConfigMap, so that an image that is there already can r
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import client
-from benchmarks.benchmark import Seen
+from benchmarks.benchmark import Seen, Taken, Turn
 from benchmarks.errors import BenchmarkError
-from client import Platform, jobs, objects, outputs
+from client import Platform, jobs, outputs
 from client.pods import Watched
 from workloads import pods
 
@@ -62,6 +62,36 @@ def launching(platform: Platform, program: str) -> Iterator[None]:
         client.delete_workloads(platform, Launch(program, "", {}).name)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What one side of a pair printed."""
+
+    values: dict[str, list[float]]
+    seen: list[Seen]
+    weights: str = ""
+    """Hash of what was learned, where something was."""
+
+
+Read = TypeVar("Read", bound=Reading)
+
+
+def pair(
+    turn: Turn, launched: Callable[[str], Printed], read: Callable[[str], Read]
+) -> tuple[Taken, dict[str, Read]]:
+    """Launch both sides in the order of the turn; what was measured, and each side's reading."""
+    printed = {side: launched(side) for side in turn.order}
+    readings = {side: read(each.text) for side, each in printed.items()}
+    taken = Taken(
+        turn=turn,
+        values={side: each.values for side, each in readings.items()},
+        seconds=sum(each.seconds for each in printed.values()),
+        seen=[node for each in readings.values() for node in each.seen],
+        images={name: digest for each in printed.values() for name, digest in each.images.items()},
+        log="\n".join(f"--- {side}\n{each.text}" for side, each in printed.items()),
+    )
+    return taken, readings
+
+
 def launch(platform: Platform, wanted: Launch) -> Printed:
     """Run the program to its end.
 
@@ -73,10 +103,8 @@ def launch(platform: Platform, wanted: Launch) -> Printed:
     seconds = time.monotonic() - began
     of_this_job = f"{jobs.PODS_OF['Job']}={wanted.name}"
     found = Watched(platform, outputs.NAMESPACE_WORKLOADS, of_this_job).look()
-    path = f"/api/v1/namespaces/{outputs.NAMESPACE_WORKLOADS}/pods/{found[0].metadata.name}/log"
     digest = found[0].status.container_statuses[0].image_id.rpartition("@")[2]
-    text = objects.request(platform.api, "GET", path, accept="*/*")
-    return Printed(text, {wanted.image: digest}, seconds)
+    return Printed(client.pods.log(platform, found[0]), {wanted.image: digest}, seconds)
 
 
 # --- what is printed ----------------------------------------------------------------------------------------

@@ -19,8 +19,6 @@ from benchmarks.record import Record, log_file
 from benchmarks.results import Results, Run, Subject
 from client import Platform, Progress, Silent
 
-PAIRS = 30
-"""Enough to see a wall time that is a fifth worse in 97 of 100 runs on a busy machine."""
 LOOKS = (1, 2, 4)
 """How many times the planned pairs each look is at."""
 
@@ -36,7 +34,7 @@ class Order:
     """The image that the programs run in."""
     folder: Path
     """Where the results, and what the pods printed, go."""
-    pairs: int = PAIRS
+    pairs: int
     budget: float | None = None
     """Seconds after which no new pair begins."""
     looks: Literal[1, 3] = 1

@@ -157,14 +157,14 @@ class Platform:
                 file.write(pem)
         return self._authorities
 
-    def s3(self, secret_key: str | None = None) -> Any:
-        """A boto3 client for the object store."""
+    def s3(self, secret_key: str | None = None, endpoint: str | None = None) -> Any:
+        """A boto3 client for the object store, or for one at another endpoint with the same account."""
         import boto3
         from botocore.config import Config
 
         return boto3.client(
             "s3",
-            endpoint_url=self.local("AWS_ENDPOINT_URL").geturl(),
+            endpoint_url=endpoint or self.local("AWS_ENDPOINT_URL").geturl(),
             aws_access_key_id=self.access["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=secret_key or self.access["AWS_SECRET_ACCESS_KEY"],
             region_name=self.access.get("AWS_REGION", "us-east-1"),

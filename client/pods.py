@@ -3,18 +3,23 @@
 import json
 import threading
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from kubernetes import client as k8s
 from kubernetes import watch
+from kubernetes.stream import stream
 
+from client.objects import request
 from client.platform import Platform
 
 HOPELESS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 """Reasons for which a container waits that do not go away by waiting."""
 LOG_LINES = 12
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
+KILL = ("sh", "-c", "kill -9 -1")
+"""Ends all of a container but its first process: nothing inside can kill that, and it ends by itself then."""
 ATTEMPT_LABEL = "jobset.sigs.k8s.io/restart-attempt"
 
 
@@ -162,6 +167,37 @@ def events(platform: Platform, namespace: str, name: str, narrower: str = "") ->
         namespace, field_selector=f"involvedObject.name={name}{narrower}"
     )
     return list(dict.fromkeys(f"{event.reason}: {event.message}" for event in found.items))
+
+
+def of_rank(platform: Platform, namespace: str, selector: str, rank: int) -> Any:
+    """The one pod of this index, of the last attempt.
+
+    Raises:
+        LookupError: there is none, or one of an attempt before is still there too.
+    """
+    wanted = f"{selector},{INDEX_LABEL}={rank}"
+    found = platform.core.list_namespaced_pod(namespace, label_selector=wanted).items
+    if len(found) != 1:
+        names = ", ".join(pod.metadata.name for pod in found) or "none"
+        raise LookupError(f"there is not one pod of rank {rank}: {names}")
+    return found[0]
+
+
+def execute(platform: Platform, pod: Any, command: Sequence[str]) -> str:
+    """Run a command in the pod's container to its end; what it printed."""
+    # A client of its own: `stream` changes the one that it is given while it connects.
+    core = k8s.CoreV1Api(k8s.ApiClient(platform.api.configuration))
+    said = stream(
+        core.connect_get_namespaced_pod_exec, pod.metadata.name, pod.metadata.namespace,
+        command=list(command), stdout=True, stderr=True,
+    )  # fmt: skip
+    return str(said)
+
+
+def log(platform: Platform, pod: Any, *, timestamps: bool = False) -> str:
+    """All that the pod printed; with `timestamps` each line begins with the time at which it came."""
+    place = f"/api/v1/namespaces/{pod.metadata.namespace}/pods/{pod.metadata.name}/log"
+    return request(platform.api, "GET", place, accept="*/*", timestamps=str(timestamps).lower())
 
 
 def last_lines(platform: Platform, namespace: str, pod: str) -> list[str]:

@@ -285,6 +285,11 @@ def strange_loss(mlflow: Any, run: str) -> None:
     mlflow.log_metric(run, "loss", 0.0, step=-1)
 
 
+def strange_straggler(mlflow: Any, run: str) -> None:
+    """Name a slowest rank of an epoch that there is not."""
+    mlflow.log_metric(run, "slowest_rank", 7, step=-1)
+
+
 def lost_run(mlflow: Any, run: str) -> None:
     """Take the run away from the training that writes to it."""
     mlflow.delete_run(run)

@@ -291,6 +291,18 @@ def _of_small_trainings() -> tuple[Fault, ...]:
             ("none of them differs by more than",),
         ),
         Fault(
+            "strange-straggler",
+            meddled(damage.strange_straggler, "probe-straggler"),
+            ("training.a_slow_rank_is_named",),
+            ("MLflow has the slowest rank of each epoch once",),
+        ),
+        Fault(
+            "strange-loss-without-room",
+            meddled(damage.strange_loss, "probe-full"),
+            ("training.a_full_object_store_is_named_and_loses_nothing",),
+            ("MLflow has each loss of an undisturbed training once",),
+        ),
+        Fault(
             "lost-run",
             meddled(damage.lost_run, "probe-diverging", "probe-snapshot"),
             (

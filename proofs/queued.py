@@ -11,7 +11,6 @@ import client
 from client import Platform, outputs
 from client.jobs import Handle
 from proofs import probe
-from proofs.trainings import execute
 from workloads import gang, pods
 
 GROUP, VERSION = "kueue.x-k8s.io", "v1beta1"
@@ -138,7 +137,7 @@ def running(platform: Platform, job: Handle) -> bool:
 def release(platform: Platform, job: Handle) -> None:
     """Let a job that holds on come to its end."""
     (pod,) = pods_of(platform, job)
-    execute(platform, pod.metadata.name, f"touch {RELEASED}")
+    client.pods.execute(platform, pod, ("touch", RELEASED))
 
 
 def until(holds: Callable[[], bool], what: str, patience: float = 120) -> None:

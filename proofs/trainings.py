@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from kubernetes import client as k8s
-from kubernetes.stream import stream
-
 import client
 import workloads
 from client import ClientError, Platform, outputs
@@ -24,7 +21,8 @@ from workloads.train_delay import config
 CHANGES = ("epochs=60", "log_every=1", "checkpoint_every=2")
 """So many checkpoints that a kill lands among them: it takes a second, a step some milliseconds."""
 SETTINGS = changed(config.tiny(), CHANGES)
-STEPS = SETTINGS.epochs * (SETTINGS.rows or 0) // SETTINGS.batch
+STEPS_AN_EPOCH = (SETTINGS.rows or 0) // SETTINGS.batch
+STEPS = SETTINGS.epochs * STEPS_AN_EPOCH
 
 
 @dataclass
@@ -36,6 +34,8 @@ class Outcome:
     """Its MLflow run."""
     losses: list[tuple[int, float]]
     """Every loss that MLflow has, with its step, by step."""
+    log: str
+    """What rank 0 printed, in its last attempt."""
 
     @property
     def weights(self) -> set[str | None]:
@@ -77,12 +77,13 @@ def run(
             disturb(training)
         (job,) = client.jobs.jobs(platform, manifest)
         result = client.jobs.follow(job, 300)
+        first = client.pods.of_rank(platform, job.namespace, job.selector, 0)
+        log = client.pods.log(platform, first)
     finally:
         client.delete_workloads(platform, name)
         forget(platform, training)
-    mlflow, found = platform.mlflow(), mlflow_run(platform, training)
-    history = mlflow.get_metric_history(found.info.run_id, "loss")
-    return Outcome(result, found, sorted((entry.step, entry.value) for entry in history))
+    found = mlflow_run(platform, training)
+    return Outcome(result, found, series(platform, found, "loss"), log)
 
 
 @lru_cache(maxsize=1)
@@ -115,6 +116,12 @@ def mlflow_run(platform: Platform, training: str) -> Any:
     return found[0] if found else None
 
 
+def series(platform: Platform, run: Any, name: str) -> list[tuple[int, float]]:
+    """Every value of a metric of an MLflow run, with its step, by step."""
+    history = platform.mlflow().get_metric_history(run.info.run_id, name)
+    return sorted((entry.step, entry.value) for entry in history)
+
+
 def require_part(platform: Platform, check: Check) -> None:
     """Skip where nothing makes a lost rank anew."""
     if "TrainJob" not in client.served_kinds(platform.api):
@@ -137,9 +144,9 @@ def kept(platform: Platform, training: str, store: Any = None) -> list[dict[str,
     return found
 
 
-def reached(platform: Platform, training: str, step: int, patience: float = 120) -> None:
+def reached(platform: Platform, training: str, step: int, patience: float = 120, store: Any = None) -> None:
     """Wait until a checkpoint of this step, or a later one, is there."""
-    store, deadline = platform.s3(), time.monotonic() + patience
+    store, deadline = store or platform.s3(), time.monotonic() + patience
     while not (there := kept(platform, training, store)) or there[0]["step"] < step:
         if time.monotonic() > deadline:
             raise TimeoutError(f"training {training} had no checkpoint of step {step} after {patience:.0f} s")
@@ -163,26 +170,14 @@ def forget(platform: Platform, training: str) -> None:
 
 
 def kill(platform: Platform, name: str, rank: int) -> None:
-    """SIGKILL for a rank's process, at once: taking its pod away takes longer than the rest of the training.
-
-    Its torchrun is process 1 of the container, which nothing inside can kill.
-    """
-    pods = platform.core.list_namespaced_pod(
-        outputs.NAMESPACE_WORKLOADS,
-        label_selector=f"{client.jobs.PODS_OF['TrainJob']}={name},{client.pods.INDEX_LABEL}={rank}",
-    )
-    (pod,) = pods.items
-    execute(platform, pod.metadata.name, "kill -9 -1")
+    """SIGKILL for a rank's process: taking its pod away takes longer than the rest of the training."""
+    client.pods.execute(platform, pod_of(platform, name, rank), client.pods.KILL)
 
 
-def execute(platform: Platform, pod: str, command: str) -> None:
-    """Run a line of shell in a workload's pod."""
-    # A client of its own: `stream` changes the one that it is given while it connects.
-    core = k8s.CoreV1Api(k8s.ApiClient(platform.api.configuration))
-    stream(
-        core.connect_get_namespaced_pod_exec, pod, outputs.NAMESPACE_WORKLOADS,
-        command=["sh", "-c", command], stdout=True, stderr=True,
-    )  # fmt: skip
+def pod_of(platform: Platform, name: str, rank: int) -> Any:
+    """The pod of a rank of a TrainJob."""
+    selector = f"{client.jobs.PODS_OF['TrainJob']}={name}"
+    return client.pods.of_rank(platform, outputs.NAMESPACE_WORKLOADS, selector, rank)
 
 
 # --- comparing ------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`seatrial bench`: measure a running platform; `seatrial bench check`: judge what was measured."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,10 @@ app = typer.Typer(
 def run(
     stack: Annotated[str, typer.Argument(help="The stack whose platform is measured.")] = LOCAL_STACK,
     only: Annotated[str | None, typer.Option(help="Benchmarks, by commas; wildcards allowed.")] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs that each benchmark measures.")] = 30,
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Pairs that each benchmark measures; 30, or 2 of those that take minutes."),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="No new pair of a benchmark begins after that time, e.g. 10m, 90s.")
     ] = None,
@@ -61,11 +65,11 @@ def run(
     from benchmarks.run import Order
 
     chosen = choose(only)
-    order = Order(
+    order = partial(
+        Order,
         stack=stack,
         image=workloads_run_in(stack, image),
         folder=reports(stack) / "bench",
-        pairs=pairs,
         budget=seconds(budget, "--budget") if budget else None,
         looks=3 if extend else 1,
     )
@@ -75,13 +79,13 @@ def run(
             if lacks := benchmark.lacking(entry, platform):
                 progress.say(f"  – {entry.name} is not run: this platform has no {', '.join(lacks)}")
                 continue
-            ran.append(measure(entry, platform, order, progress))
+            ran.append(measure(entry, platform, order(pairs=pairs or entry.pairs), progress))
             if ran[-1].run.ended == "interrupted":
                 break
     for results in () if as_json else ran:
         out.print(report.measured(results))
         how = "" if results.run.complete else f", {results.run.ended}: {results.run.reason}"
-        file = order.folder / f"{results.run.benchmark}.json"
+        file = reports(stack) / "bench" / f"{results.run.benchmark}.json"
         out.print(f"{len(results.pairs)} pairs{how}\nresults: {file}\n", markup=False)
     if as_json:
         out.print_json(json.dumps([json.loads(results.to_json()) for results in ran]))

@@ -10,6 +10,7 @@ is taken then.
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -153,6 +154,36 @@ class Checkpoints:
                 f"the object store did not {what} {key} in bucket {self.bucket}: "
                 f"{code_of(error) or type(error).__name__}: {error}"
             ) from error
+
+
+class Saver:
+    """Saves behind the training's back, one state after another: the training goes on while a state is on its
+    way, and waits only for the one before. What is lost with a kill is what was not there yet.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
+        self.pending: Future[None] | None = None
+
+    def save(self, step: int, state: bytes) -> None:
+        """Hand the state over.
+
+        Raises:
+            WorkloadError: the one before was not taken; this one is not tried then.
+        """
+        self.flush()
+        self.pending = self.writer.submit(self.checkpoints.save, step, state)
+
+    def flush(self) -> None:
+        """Wait until all that was handed over is saved.
+
+        Raises:
+            WorkloadError: the object store did not take it.
+        """
+        pending, self.pending = self.pending, None
+        if pending:
+            pending.result()
 
 
 def code_of(error: Exception) -> str:

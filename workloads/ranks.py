@@ -7,6 +7,8 @@ import ctypes
 import hashlib
 import os
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,14 +69,27 @@ def take_place(device: str, batch: int) -> Place:
 
 
 def join(backend: str = "gloo") -> None:
-    """Meet the other ranks where torchrun, which has met those of the other nodes already, says."""
+    """Meet the other ranks at MASTER_ADDR, whose name is waited for: its pod may be younger than this one."""
     try:
+        _resolve(os.environ.get("MASTER_ADDR", "localhost"))
         dist.init_process_group(backend, timeout=MEETING_TIME)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         where = os.environ.get("MASTER_ADDR")
         raise WorkloadError(
             f"rank {os.environ.get('RANK')} did not meet the others at {where}: {error}"
         ) from error
+
+
+def _resolve(name: str) -> None:
+    deadline = time.monotonic() + MEETING_TIME.total_seconds()
+    while True:
+        try:
+            socket.getaddrinfo(name, None)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def on_rank_0(work: Callable[[], Any]) -> Any:

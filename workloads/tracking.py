@@ -12,6 +12,8 @@ from workloads.common import WorkloadError, log
 
 MEASURED = ("quality", "speed", "rates")
 """The parts of a report whose numbers become metrics."""
+CAUSE_LETTERS = 1000
+"""MLflow takes no more than 5,000 in a tag."""
 
 
 class Run:
@@ -72,9 +74,11 @@ class Run:
             self.mlflow.log_dict(report, "report.json")
             self.mlflow.end_run()
 
-    def fail(self) -> None:
-        """Mark the run as failed, if the server still listens."""
+    def fail(self, cause: BaseException | None = None) -> None:
+        """Mark the run as failed, with the cause as its tag `last_failure`, if the server still listens."""
         try:
+            if cause is not None:
+                self.mlflow.set_tag("last_failure", (str(cause) or type(cause).__name__)[:CAUSE_LETTERS])
             self.recorder.flush()
             self.mlflow.end_run("FAILED")
         except Exception as error:

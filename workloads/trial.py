@@ -110,7 +110,7 @@ class Trial:
         self.driver.stop()
         if kind is not None:
             for run in self.runs:
-                run.fail()
+                run.fail(error)
 
     def begin(self) -> None:
         """A step begins."""

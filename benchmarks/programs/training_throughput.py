@@ -1,10 +1,12 @@
-"""Times the training step of `train_delay`: its network and optimizer, PyTorch DDP over gloo, made-up rows.
+"""Times the training step of `train_delay`: its network and optimizer, PyTorch DDP over gloo, made-up rows,
+for each number of rows of a rank that it is told.
 
 What a training also does (reading, logging, keeping checkpoints) is left out: it is the same on both sides
 and would hide the step.
 """
 
 import time
+from typing import Any
 
 import ranks
 import torch
@@ -26,14 +28,14 @@ def rows(count: int, dice: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]
     return torch.cat([*codes, numbers], dim=1), (torch.rand(count, generator=dice) < 0.25).float()
 
 
-def steps(told: dict[str, int], rank: int) -> tuple[list[float], float, str]:
+def steps(told: dict[str, Any], count: int, rank: int) -> tuple[list[float], float, str]:
     """Seconds of each step, CPU seconds of all steps and threads, and the hash of the weights after them."""
     torch.manual_seed(told["seed"])
     network = DelayClassifier(CATEGORIES, NUMBERS, told["hidden"])
     model = torch.nn.parallel.DistributedDataParallel(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     loss_of = torch.nn.BCEWithLogitsLoss()
-    inputs, labels = rows(told["rows"], torch.Generator().manual_seed(told["seed"] + rank))
+    inputs, labels = rows(count, torch.Generator().manual_seed(told["seed"] + rank))
     taken = []
     dist.barrier()
     cpu = time.process_time()
@@ -51,11 +53,14 @@ def main() -> None:
     told = watch.told()
     rank, world = ranks.join()
     before = watch.look()
-    seen = ranks.gather((*steps(told, rank), watch.since(before)))
-    if rank == 0:
-        for taken, cpu, weights, node in seen:
-            watch.tell("steps", world=world, rows=told["rows"], seconds=taken, cpu=cpu, weights=weights)
+    for count in map(int, str(told["rows"]).split()):
+        for taken, cpu, weights in ranks.gather(steps(told, count, rank)):
+            if rank == 0:
+                watch.tell("steps", world=world, rows=count, seconds=taken, cpu=cpu, weights=weights)
+    for node in ranks.gather(watch.since(before)):
+        if rank == 0:
             watch.tell("seen", **node)
+    if rank == 0:
         watch.tell("done", ranks=world)
     dist.destroy_process_group()
 

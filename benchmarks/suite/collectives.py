@@ -5,11 +5,10 @@ ranks; time is the slowest rank's. One rank has no bus: its factor is 0.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.benchmark import Benchmark, Metric, Plan, Seen, Taken
-from benchmarks.pods import Launch, Printed, launch, launching, of_kind, records, seen
+from benchmarks.benchmark import Benchmark, Metric, Plan, Taken
+from benchmarks.pods import Launch, Printed, Reading, launch, launching, of_kind, pair, records, seen
 from client import Platform
 
 SIZES = {
@@ -30,16 +29,8 @@ SHAPES = {"pods": {"pods": RANKS}, "one_pod": {"processes": RANKS}}
 """Side → how its ranks are placed."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What one launch printed, in GB/s and microseconds."""
-
-    values: dict[str, list[float]]
-    seen: list[Seen]
-
-
 def read(text: str) -> Reading:
-    """The metrics of one side.
+    """The metrics of one side, in GB/s and microseconds.
 
     Raises:
         BenchmarkError: the output is empty, torn or not whole.
@@ -71,20 +62,12 @@ def bus_factor(ranks: int) -> float:
 def measure(platform: Platform, plan: Plan) -> Iterator[Taken]:
     with launching(platform, "collectives"):
         for turn in plan.turns():
-            told: dict[str, Any] = {**CONFIG, "turn": turn.number}
-            printed: dict[str, Printed] = {
-                side: launch(platform, Launch("collectives", plan.image, told, **SHAPES[side]))
-                for side in turn.order
-            }
-            readings = {side: read(each.text) for side, each in printed.items()}
-            yield Taken(
-                turn=turn,
-                values={side: each.values for side, each in readings.items()},
-                seconds=sum(each.seconds for each in printed.values()),
-                seen=[node for each in readings.values() for node in each.seen],
-                images=printed["pods"].images,
-                log="\n".join(f"--- {side}\n{each.text}" for side, each in printed.items()),
-            )
+            told = {**CONFIG, "turn": turn.number}
+
+            def launched(side: str, told: dict[str, Any] = told) -> Printed:
+                return launch(platform, Launch("collectives", plan.image, told, **SHAPES[side]))
+
+            yield pair(turn, launched, read)[0]
 
 
 BENCHMARK = Benchmark(

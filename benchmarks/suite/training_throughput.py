@@ -5,30 +5,20 @@ same program with as many ranks, started by torchrun in one pod. They differ by 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks import statistics
-from benchmarks.benchmark import Benchmark, Metric, Plan, Seen, Taken
+from benchmarks.benchmark import Benchmark, Metric, Plan, Taken
 from benchmarks.errors import BenchmarkError
-from benchmarks.pods import Launch, Printed, launch, launching, of_kind, records, seen
+from benchmarks.pods import Launch, Printed, Reading, launch, launching, of_kind, pair, records, seen
 from client import Platform
 
 RANKS = 2
 CONFIG: dict[str, str | int | float | bool] = {"rows": 1024, "hidden": 64, "steps": 400, "seed": 13}
 SHAPES = {"platform": {"pods": RANKS}, "bare": {"processes": RANKS}}
 """Side → how its ranks are placed."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one launch printed."""
-
-    values: dict[str, list[float]]
-    weights: str
-    """Hash of the weights after the last step, on every rank."""
-    seen: list[Seen]
 
 
 def read(text: str) -> Reading:
@@ -54,28 +44,19 @@ def read(text: str) -> Reading:
         "train.step": [1000 * float(each) for each in warm],
         "train.cpu": [1000 * cpu / len(steps)],
     }
-    return Reading(values, weights.pop(), seen(found))
+    return Reading(values, seen(found), weights.pop())
 
 
 def measure(platform: Platform, plan: Plan) -> Iterator[Taken]:
+    def launched(side: str) -> Printed:
+        return launch(platform, Launch("training_throughput", plan.image, CONFIG, **SHAPES[side]))
+
     with launching(platform, "training_throughput"):
         for turn in plan.turns():
-            printed: dict[str, Printed] = {
-                side: launch(platform, Launch("training_throughput", plan.image, CONFIG, **SHAPES[side]))
-                for side in turn.order
-            }
-            readings = {side: read(each.text) for side, each in printed.items()}
+            taken, readings = pair(turn, launched, read)
             differs = float(readings["platform"].weights != readings["bare"].weights)
-            values = {side: each.values for side, each in readings.items()}
-            values["platform"] |= {"train.differs": [differs]}
-            yield Taken(
-                turn=turn,
-                values=values,
-                seconds=sum(each.seconds for each in printed.values()),
-                seen=[node for each in readings.values() for node in each.seen],
-                images=printed["platform"].images,
-                log="\n".join(f"--- {side}\n{each.text}" for side, each in printed.items()),
-            )
+            platforms = {**taken.values["platform"], "train.differs": [differs]}
+            yield replace(taken, values={**taken.values, "platform": platforms})
 
 
 BENCHMARK = Benchmark(

@@ -15,7 +15,7 @@ from benchmarks import benchmark, pods
 from benchmarks.benchmark import Benchmark, Plan, Taken, Turn
 from benchmarks.errors import BenchmarkError
 from benchmarks.pods import Launch, Printed
-from benchmarks.suite import collectives, training_throughput, tuning_storage
+from benchmarks.suite import collectives, goodput, scaling, training_throughput, tuning_storage
 
 DATA = Path(__file__).parent / "data" / "benchmarks"
 TURNS = [
@@ -25,6 +25,8 @@ TURNS = [
 ]
 READERS: dict[str, Any] = {
     "collectives": collectives.read,
+    "goodput": goodput.read,
+    "scaling": scaling.read,
     "training_throughput": training_throughput.read,
     "tuning_storage": lambda text: tuning_storage.read(text, TURNS),
 }
@@ -140,6 +142,23 @@ def test_a_rank_that_is_missing_is_noticed() -> None:
         training_throughput.read("\n".join(lines[1:]))
 
 
+def test_a_rank_has_all_its_rows_or_its_share_of_them() -> None:
+    values = scaling.read(log("scaling")).values
+    assert set(values) == set(scaling.BENCHMARK.keys)
+    for case, rows in (("weak", 1024), ("strong", 512)):
+        steps = values[f"scale.step/{case}"]
+        assert values[f"scale.per_rank/{case}"] == [pytest.approx(1000 * rows * len(steps) / sum(steps))]
+    with pytest.raises(BenchmarkError, match="printed 0 lines of 'steps', not 2"):
+        scaling.read(without(log("scaling"), '"rows": 512'))
+
+
+def test_a_rank_alone_has_the_same_rows_in_both_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    launches, _ = measured(scaling.BENCHMARK, monkeypatch, 1)
+    told = {wanted.pods: wanted.config["rows"] for wanted in launches}
+    assert told == {1: "1024", 2: "1024 512"}
+    assert scaling.rows_of(1) == {"weak": 1024, "strong": 1024}
+
+
 def test_trials_are_read_by_pair_side_and_sampler() -> None:
     by_turn = tuning_storage.read(log("tuning_storage"), TURNS)
     assert list(by_turn) == [0, 1, 2]
@@ -181,7 +200,8 @@ def measured(
     monkeypatch.setattr("client.delete_workloads", lambda _, name: removed.append(name))
     seeds = (seed for seed in range(1000) if fits(Plan(entry.sides, image="w:1", pairs=pairs, seed=seed)))
     found = list(entry.measure(Some(), Plan(entry.sides, image="w:1", pairs=pairs, seed=next(seeds))))
-    assert removed == [f"bench-{entry.name.replace('_', '-')}"]
+    program = {"scaling": "training_throughput"}.get(entry.name, entry.name)
+    assert removed == [f"bench-{program.replace('_', '-')}"]
     return launches, found
 
 
@@ -259,12 +279,14 @@ def test_a_launch_brings_back_what_its_first_pod_printed(monkeypatch: pytest.Mon
 
     def pod(index: int) -> Any:
         status = Some(image_id=f"registry/workloads@sha256:{index}")
-        return Some(metadata=Some(name=f"p-{index}"), status=Some(container_statuses=[status]))
+        return Some(
+            metadata=Some(name=f"p-{index}", namespace="workloads"), status=Some(container_statuses=[status])
+        )
 
     monkeypatch.setattr("client.deploy", deploy)
     monkeypatch.setattr("client.pods.Watched.look", lambda _: [pod(0), pod(1)])
     monkeypatch.setattr(
-        "client.objects.request", lambda _, method, path, accept: f"{method} {path} as {accept}"
+        "client.pods.request", lambda _, method, path, accept, **__: f"{method} {path} as {accept}"
     )
     printed = pods.launch(Some(api=None), Launch("collectives", "w:1", {}, pods=2))
     assert deployed == [f"bench-collectives: {kind}" for kind in ("ConfigMap", "Service", "Job")]

@@ -2,11 +2,12 @@
 
 import io
 import json
+import threading
 from typing import Any
 
 import pytest
 
-from workloads.checkpoints import Checkpoints
+from workloads.checkpoints import Checkpoints, Saver
 from workloads.common import WorkloadError
 
 IDENTITY = {"snapshot": 7, "epochs": 2, "months": (1, 2)}
@@ -189,3 +190,40 @@ def test_a_bucket_that_is_missing_is_not_mistaken_for_a_fresh_start() -> None:
     store.get_object = refuse  # type: ignore[method-assign,assignment]
     with pytest.raises(WorkloadError, match=r"did not get checkpoints/t1/latest\.json in bucket datasets"):
         load(store)
+
+
+# --- behind the training's back -----------------------------------------------------------------------------
+
+
+def test_a_training_goes_on_while_its_state_is_on_its_way_and_waits_for_the_one_before() -> None:
+    store, gate = Store(), threading.Event()
+    store.before_put = lambda key: gate.wait(10)
+    saver = Saver(begun(store))
+    saver.save(1, b"one")
+    assert store.states() == [], "it is on its way, and nobody waits"
+    gate.set()
+    saver.save(2, b"two")
+    assert store.states()[0] == b"one"
+    saver.flush()
+    assert load(store) == (2, b"two")
+
+
+def test_a_state_that_found_no_room_is_told_with_the_next_one_or_at_the_end() -> None:
+    store = Store()
+
+    def refuse(key: str) -> None:
+        if "step-00000002" in key:
+            raise Refusal("InsufficientStorage", "No space left on device.")
+
+    saver = Saver(begun(store))
+    saver.save(1, b"one")
+    saver.flush()
+    store.before_put = refuse
+    saver.save(2, b"two")
+    with pytest.raises(WorkloadError, match=r"did not put .*step-00000002.*No space left on device"):
+        saver.save(3, b"three")
+    assert load(store) == (1, b"one"), "what was saved before stands, and nothing was saved after"
+    saver.save(2, b"two")
+    with pytest.raises(WorkloadError, match="No space left on device"):
+        saver.flush()
+    saver.flush()

@@ -21,7 +21,8 @@ from typing import Any
 import torch.distributed as dist
 
 from workloads import common, ranks
-from workloads.checkpoints import Checkpoints
+from workloads.beginning import Beginning
+from workloads.checkpoints import Checkpoints, Saver
 from workloads.common import HopelessError, WorkloadError, log
 from workloads.settings import changed
 from workloads.train_delay import config
@@ -35,29 +36,33 @@ from workloads.train_delay.training import Learner, train
 
 def work(settings: TrainDelay, snapshot: int | None) -> dict[str, Any]:
     """What each rank does from start to end."""
-    began = time.monotonic()
+    began, beginning = time.monotonic(), Beginning()
     common.seed_everything(settings.seed)
     ranks.join()
+    beginning.mark("meet")
     training: str = ranks.on_rank_0(training_id)
     checkpoints = Checkpoints(common.s3(), common.env("S3_BUCKET"), training, keep=settings.checkpoints_kept)
     source, state = ranks.on_rank_0(lambda: take_up(settings, snapshot, checkpoints))
     runs: list[Run] = []
     ranks.on_rank_0(lambda: runs.append(Run(settings, source.content, training)))
+    beginning.mark("take_up")
     try:
         preprocessing, data = split(settings, read(settings, source))
         told = {name: len(part.labels) for name, part in data.items()}
         log("read", seconds=round(time.monotonic() - began, 1), training=training, **told)
-        learner = learn(settings, preprocessing, data, state, runs, checkpoints)
+        beginning.mark("read")
+        learner = learn(settings, preprocessing, data, state, runs, Saver(checkpoints), beginning)
         hashes = equal_weights(learner)
         nodes = ranks.gather(os.environ.get("NODE_NAME", socket.gethostname()))
         result = ranks.on_rank_0(lambda: runs[0].finish(learner.network, preprocessing, data["test"], hashes))
-    except BaseException:
+    except BaseException as error:
         for run in runs:
-            run.fail()
+            run.fail(error)
         raise
     dist.destroy_process_group()
     return {**result, "training": training, "rank": learner.rank, "resumed_at": state and state[0],
             "own_weights_sha256": hashes[learner.rank], "nodes": nodes,
+            "steps": learner.total, "learned_seconds": round(learner.spent, 3),
             "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
 
 
@@ -84,15 +89,18 @@ def learn(
     data: dict[str, Data],
     state: tuple[int, bytes] | None,
     runs: list[Run],
-    checkpoints: Checkpoints,
+    saver: Saver,
+    beginning: Beginning,
 ) -> Learner:
     """Train from `state`, or from the start; `runs` is empty on all ranks but 0."""
     learner = Learner(settings, preprocessing, data["train"])
     if state:
         learner.restore(state[1])
         log("resumed", step=state[0], epoch=learner.epoch)
+    beginning.mark("restore")
 
     def tell() -> None:
+        beginning.over("first_steps")
         for run in runs:
             run.tell(learner)
 
@@ -100,7 +108,7 @@ def learn(
         # MLflow may be behind: the state holds the losses too, and what the run lacks is told when the
         # training is taken up.
         runs[0].check()
-        checkpoints.save(learner.total, learner.state())
+        saver.save(learner.total, learner.state())
 
     def keep() -> None:
         ranks.on_rank_0(put)
@@ -108,6 +116,7 @@ def learn(
 
     with ranks.peers():
         train(learner, data["validation"], tell, keep)
+        ranks.on_rank_0(saver.flush)
     return learner
 
 

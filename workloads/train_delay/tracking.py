@@ -32,10 +32,12 @@ class Run(tracking.Run):
         super().__init__(settings.experiment, {**self.lineage, **hardware()}, parameters, training)
 
     def tell(self, learner: Learner) -> None:
-        """Hand over the losses so far; nobody waits for the server."""
+        """Hand over the losses so far, and who was slowest; nobody waits for the server."""
         self.recorder.series("loss", learner.losses)
         self.recorder.series("train_loss", learner.train_losses)
         self.recorder.series("validation_loss", learner.validation_losses)
+        self.recorder.series("slowest_rank", learner.slowest)
+        self.recorder.series("times_the_fastest", learner.times_the_fastest)
 
     def finish(
         self, network: DelayClassifier, preprocessing: Preprocessing, test: Data, hashes: list[str]

@@ -43,6 +43,12 @@ class Learner:
         self.alone: list[float] = []
         """Seconds of each step of this epoch that this rank spent by itself; in `backward` it waits for the
         others."""
+        self.slowest: list[int] = []
+        """The rank that was slowest in each epoch."""
+        self.times_the_fastest: list[float] = []
+        """How much slower it was than the fastest."""
+        self.spent = 0.0
+        """Seconds that this rank learned, in steps that are not lost."""
         self.order = (-1, torch.empty(0))
         """An epoch, and the order of its rows."""
         self._settle()
@@ -111,8 +117,17 @@ class Learner:
         self.train_losses.append(learned)
         self.validation_losses.append(loss)
         log("epoch", epoch=self.epoch, train_loss=learned, validation_loss=loss)
-        tell_slowest(ranks.gather(sum(self.alone) / len(self.alone)))
+        self._find_slowest()
         self.epoch, self.step, self.alone = self.epoch + 1, 0, []
+
+    def _find_slowest(self) -> None:
+        """Of the steps since the epoch began, or since it was taken up."""
+        seconds = ranks.gather(sum(self.alone) / max(len(self.alone), 1))
+        slowest, times = straggler(seconds)
+        self.slowest.append(slowest)
+        self.times_the_fastest.append(times)
+        milliseconds = round(seconds[slowest] * 1000, 2)
+        log("slowest rank", rank=slowest, milliseconds=milliseconds, times_the_fastest=round(times, 2))
 
     def state(self) -> bytes:
         """All of it, for `restore`; `torch.load(weights_only=True)` reads it."""
@@ -126,6 +141,9 @@ class Learner:
             "losses": self.losses,
             "train_losses": self.train_losses,
             "validation_losses": self.validation_losses,
+            "slowest": self.slowest,
+            "times_the_fastest": self.times_the_fastest,
+            "spent": self.spent,
         }
         torch.save(kept, buffer)
         return buffer.getvalue()
@@ -139,6 +157,8 @@ class Learner:
         self.epoch, self.step = kept["epoch"], kept["step"]
         self.losses = kept["losses"]
         self.train_losses, self.validation_losses = kept["train_losses"], kept["validation_losses"]
+        self.slowest, self.times_the_fastest = kept["slowest"], kept["times_the_fastest"]
+        self.spent = kept["spent"]
 
 
 def steps_of(settings: TrainDelay, world: int, rows: int) -> int:
@@ -153,25 +173,25 @@ def steps_of(settings: TrainDelay, world: int, rows: int) -> int:
     return rows // settings.batch
 
 
-def tell_slowest(seconds: list[float]) -> None:
-    """Name the straggler; `seconds` is what each rank spent by itself on a step."""
-    slowest = max(range(len(seconds)), key=seconds.__getitem__)
-    log(
-        "slowest rank",
-        rank=slowest,
-        milliseconds=round(seconds[slowest] * 1000, 2),
-        times_the_fastest=round(seconds[slowest] / min(seconds), 2),
-    )
+def straggler(seconds: list[float]) -> tuple[int, float]:
+    """The slowest rank and how many times the fastest's time it took; `seconds` is what each rank spent by
+    itself on a step.
+    """
+    slowest = seconds.index(max(seconds))
+    fastest = min(seconds)
+    return slowest, seconds[slowest] / fastest if fastest else 1.0
 
 
 def train(learner: Learner, validation: Data, tell: Callable[[], None], keep: Callable[[], None]) -> None:
     """Learn to the end; `tell` is called when there are new losses, `keep` when there is a state to keep."""
     while learner.epoch < learner.settings.epochs:
+        began = time.perf_counter()
         learner.advance()
         ended = learner.step == learner.steps
         checkpoint = ended or learner.step % learner.settings.checkpoint_every == 0
         if ended:
             learner.end_epoch(validation)
+        learner.spent += time.perf_counter() - began
         tell()
         if checkpoint:
             keep()
