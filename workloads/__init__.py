@@ -74,6 +74,8 @@ def _module(workload: str) -> ModuleType:
 
 def _options(module: ModuleType) -> set[str]:
     return set(inspect.signature(module.objects).parameters) - {"image"}
+
+
 def trials(item: dict[str, Any]) -> list[dict[str, Any]]:
     """The job that an Experiment makes again and again; nothing for any other object."""
     return [item["spec"]["trialTemplate"]["trialSpec"]] if item["kind"] == "Experiment" else []
