@@ -83,19 +83,30 @@ def on_rank_0(work: Callable[[], Any]) -> Any:
     """
     if not dist.is_initialized():
         return work()
-    answer: list[Any] = [None, None]
-    if dist.get_rank() == 0:
+
+    def tell(answer: Any) -> Any:
+        told = [answer]
+        with peers():
+            dist.broadcast_object_list(told, src=0)
+        return told[0]
+
+    return by_one(work if dist.get_rank() == 0 else None, tell)
+
+
+def by_one(work: Callable[[], Any] | None, tell: Callable[[Any], Any]) -> Any:
+    """The result of `work`, which one rank has; `tell` gives what that rank says to all."""
+    answer: tuple[Any, WorkloadError | None] = None, None
+    if work:
         try:
-            answer[0] = work()
+            answer = work(), None
         except WorkloadError as error:
-            answer[1] = type(error)(str(error))
+            answer = None, type(error)(str(error))
         except Exception as error:
-            answer[1] = WorkloadError(f"{type(error).__name__}: {error}")
-    with peers():
-        dist.broadcast_object_list(answer, src=0)
-    if answer[1] is not None:
-        raise answer[1]
-    return answer[0]
+            answer = None, WorkloadError(f"{type(error).__name__}: {error}")
+    result, failure = tell(answer)
+    if failure is not None:
+        raise failure
+    return result
 
 
 @contextmanager

@@ -36,5 +36,5 @@ def weights_hash(model: nn.Module) -> str:
     """SHA-256 over all weights, by name: equal only if every bit is."""
     whole = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        whole.update(name.encode() + b"\0" + tensor.detach().contiguous().numpy().tobytes())
+        whole.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from workloads import common, tracking
 from workloads.train_delay import metrics
@@ -25,10 +24,10 @@ HERE = Path(__file__).parent
 class Run(tracking.Run):
     """The run of `training`."""
 
-    def __init__(self, settings: TrainDelay, content: Content, training: str) -> None:
+    def __init__(self, settings: TrainDelay, content: Content, training: str, ranks: int = 1) -> None:
         self.settings = settings
         self.lineage = lineage(settings, content)
-        parameters = {**asdict(settings), "ranks": dist.get_world_size()}
+        parameters = {**asdict(settings), "ranks": ranks}
         super().__init__(settings.experiment, {**self.lineage, **hardware()}, parameters, training)
 
     def tell(self, learner: Learner) -> None:

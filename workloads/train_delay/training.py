@@ -1,4 +1,4 @@
-"""Plain DDP that can stop after any step and go on as if it had not.
+"""A training that can stop after any step and go on as if it had not.
 
 What the next step depends on is all in `Learner`: weights, optimizer, place in the data, random state. The
 order of an epoch's rows comes from seed and epoch, so that it need not be kept.
@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.distributed as dist
+from torch import nn
 
-from workloads import ranks
 from workloads.common import HopelessError, log
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.data import Data
 from workloads.train_delay.features import Preprocessing
+from workloads.train_delay.group import Group
 from workloads.train_delay.model import DelayClassifier
 
 loss_of = torch.nn.BCEWithLogitsLoss()
@@ -29,30 +29,26 @@ class Learner:
     `validation_losses` the loss on other rows, both of each epoch.
     """
 
-    def __init__(self, settings: TrainDelay, preprocessing: Preprocessing, data: Data) -> None:
-        self.settings, self.data = settings, data
-        self.rank, self.world = dist.get_rank(), dist.get_world_size()
-        self.steps = steps_of(settings, self.world, len(data.labels))
-        self.network = DelayClassifier(preprocessing.sizes, preprocessing.numeric, settings.hidden)
-        self.model = torch.nn.parallel.DistributedDataParallel(self.network)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+    def __init__(self, settings: TrainDelay, preprocessing: Preprocessing, data: Data, group: Group) -> None:
+        self.settings, self.group = settings, group
+        self.inputs, self.labels = data.inputs.to(group.device), data.labels.to(group.device)
+        self.steps = steps_of(settings, group.size, len(data.labels))
+        network = DelayClassifier(preprocessing.sizes, preprocessing.numeric, settings.hidden)
+        self.network = network.to(group.device)
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self.model, self.optimizer = group.share(self.network, optimizer, self._one_row)
         self.epoch = self.step = 0
         self.losses: list[float] = []
         self.train_losses: list[float] = []
         self.validation_losses: list[float] = []
         self.alone: list[float] = []
-        """Seconds of each step of this epoch that this rank spent by itself; in `backward` it waits for the
-        others."""
+        """Seconds of each step of this epoch that this rank spent by itself; from `backward` until the
+        gradients are averaged it waits for the others."""
         self.order = (-1, torch.empty(0))
         """An epoch, and the order of its rows."""
-        self._settle()
 
-    def _settle(self) -> None:
-        """A step for nothing. After its first one DDP groups the gradients anew, and with three or more ranks
-        the grouping decides in which order they are summed: so each start is past that.
-        """
-        loss_of(self.model(self.data.inputs[:1]), self.data.labels[:1]).backward()
-        self.optimizer.zero_grad()
+    def _one_row(self, model: nn.Module) -> torch.Tensor:
+        return loss_of(model(self.inputs[:1]), self.labels[:1])
 
     @property
     def total(self) -> int:
@@ -69,8 +65,7 @@ class Learner:
         until = min(self.steps, *((self.step // each + 1) * each for each in every))
         self.model.train()
         own = torch.stack([self._one(step) for step in range(self.step, until)])
-        dist.all_reduce(own)
-        losses = (own / self.world).tolist()
+        losses = (self.group.sum(own) / self.group.size).tolist()
         self._require_numbers(losses)
         self.losses += losses
         self.step = until
@@ -78,22 +73,23 @@ class Learner:
     def _one(self, step: int) -> torch.Tensor:
         """One step on this rank's share of the batch; its loss."""
         began = time.perf_counter()
-        share = self.settings.batch // self.world
-        first = step * self.settings.batch + self.rank * share
+        share = self.settings.batch // self.group.size
+        first = step * self.settings.batch + self.group.rank * share
         chosen = self._shuffled()[first : first + share]
-        loss = loss_of(self.model(self.data.inputs[chosen]), self.data.labels[chosen])
+        loss = loss_of(self.model(self.inputs[chosen]), self.labels[chosen])
         self.optimizer.zero_grad()
         ready = time.perf_counter()
         loss.backward()
-        summed = time.perf_counter()
-        self.optimizer.step()
-        self.alone.append(time.perf_counter() - summed + ready - began)
+        with self.group.averaged(self.optimizer):
+            averaged = time.perf_counter()
+            self.optimizer.step()
+        self.alone.append(time.perf_counter() - averaged + ready - began)
         return loss.detach()
 
     def _shuffled(self) -> torch.Tensor:
         if self.order[0] != self.epoch:
             dice = torch.Generator().manual_seed(self.settings.seed + self.epoch)
-            self.order = (self.epoch, torch.randperm(len(self.data.labels), generator=dice))
+            self.order = (self.epoch, torch.randperm(len(self.labels), generator=dice))
         return self.order[1]
 
     def _require_numbers(self, losses: list[float]) -> None:
@@ -111,7 +107,7 @@ class Learner:
         self.train_losses.append(learned)
         self.validation_losses.append(loss)
         log("epoch", epoch=self.epoch, train_loss=learned, validation_loss=loss)
-        tell_slowest(ranks.gather(sum(self.alone) / len(self.alone)))
+        tell_slowest(self.group.gather(sum(self.alone) / len(self.alone)))
         self.epoch, self.step, self.alone = self.epoch + 1, 0, []
 
     def state(self) -> bytes:
@@ -132,7 +128,7 @@ class Learner:
 
     def restore(self, state: bytes) -> None:
         """Be where the learner was that gave this state."""
-        kept = torch.load(io.BytesIO(state), weights_only=True)
+        kept = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
         self.network.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         torch.set_rng_state(kept["generator"])
@@ -178,6 +174,7 @@ def train(learner: Learner, validation: Data, tell: Callable[[], None], keep: Ca
 
 
 def logits(network: DelayClassifier, data: Data) -> torch.Tensor:
+    """On the CPU, wherever the network is."""
     network.eval()
     with torch.inference_mode():
-        return network(data.inputs)
+        return network(data.inputs.to(next(network.parameters()).device)).cpu()
