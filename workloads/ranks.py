@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from workloads.common import HopelessError, WorkloadError
+from workloads.common import HopelessError, WorkloadError, by_one
 
 MEETING_TIME = timedelta(minutes=3)
 """How long ranks wait for each other."""
@@ -91,22 +91,6 @@ def on_rank_0(work: Callable[[], Any]) -> Any:
         return told[0]
 
     return by_one(work if dist.get_rank() == 0 else None, tell)
-
-
-def by_one(work: Callable[[], Any] | None, tell: Callable[[Any], Any]) -> Any:
-    """The result of `work`, which one rank has; `tell` gives what that rank says to all."""
-    answer: tuple[Any, WorkloadError | None] = None, None
-    if work:
-        try:
-            answer = work(), None
-        except WorkloadError as error:
-            answer = None, type(error)(str(error))
-        except Exception as error:
-            answer = None, WorkloadError(f"{type(error).__name__}: {error}")
-    result, failure = tell(answer)
-    if failure is not None:
-        raise failure
-    return result
 
 
 @contextmanager

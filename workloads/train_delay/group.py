@@ -13,13 +13,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from workloads import ranks
+from workloads.train_delay.work import Ranks
 
 
-class Group(Protocol):
-    """The ranks as one of them sees them; each of them does the same with it in the same order."""
+class Group(Ranks, Protocol):
+    """Ranks that train with PyTorch."""
 
-    rank: int
-    size: int
     device: torch.device
     """What this rank computes on."""
 
@@ -36,18 +35,6 @@ class Group(Protocol):
 
     def sum(self, own: torch.Tensor) -> torch.Tensor:
         """The sum of each rank's tensor, on every rank."""
-
-    def gather(self, own: Any) -> list[Any]:
-        """The value of each rank, on every rank."""
-
-    def on_rank_0(self, work: Callable[[], Any]) -> Any:
-        """Do `work` on rank 0 and give its result to all; if it fails there, it fails everywhere."""
-
-    def peers(self) -> AbstractContextManager[None]:
-        """A lost peer is reported as that."""
-
-    def kept(self) -> None:
-        """A checkpoint was kept: others may go on from here."""
 
 
 class Ddp:

@@ -36,7 +36,7 @@ class Delay:
 
     @cached_property
     def prepared(self) -> tuple[Preprocessing, dict[str, Data]]:
-        return split(self.training, read(self.training, self.source))
+        return split(self.training, read(self.training, self.source), torch.from_numpy)
 
     def identity(self) -> dict[str, Any]:
         """What makes two trials with the same parameters equal: data and code."""
