@@ -10,6 +10,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+COMMON_IMAGE = "workloads"
+"""The image that most of them run in; some need another one of the same tag."""
+
 
 def names() -> list[str]:
     """The workloads there are."""
@@ -19,7 +22,7 @@ def names() -> list[str]:
 def manifest(
     workload: str, image: str, *, served: Collection[str] | None = None, **options: Any
 ) -> list[dict[str, Any]]:
-    """The Kubernetes objects that run `workload` from `image`.
+    """The Kubernetes objects that run `workload` from `image`, or from the image beside it that it needs.
 
     Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
     is among them is taken (the last, when none is).
@@ -32,5 +35,21 @@ def manifest(
         options["form"] = next((form for form in forms if form in served), forms[-1])
     if unknown := options.keys() - inspect.signature(module.objects).parameters.keys():
         raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
-    objects: list[dict[str, Any]] = module.objects(image, **options)
+    beside = getattr(module, "IMAGE", None)
+    objects: list[dict[str, Any]] = module.objects(image_of(image, beside) if beside else image, **options)
     return objects
+
+
+def image_of(image: str, name: str) -> str:
+    """The image called `name` of the same make as `image`, which may be that one.
+
+    Raises:
+        ValueError: it is named by a digest, which says nothing of another image.
+    """
+    path, _, tag = image.rpartition(":")
+    folder, _, own = path.rpartition("/")
+    if own.partition("@")[0] == name:
+        return image
+    if "@" in image or own != COMMON_IMAGE:
+        raise ValueError(f"'{image}' does not tell which image called {name} is meant; name that one")
+    return f"{folder}/{name}:{tag}"
