@@ -9,7 +9,7 @@ from local.errors import LocalError
 from local.images import Image, workload_images
 from seatrial.context import CHECKOUT
 
-OF_PART: dict[str, Part] = {"workloads-horovod": "training"}
+OF_PART: dict[str, Part] = {"workloads-horovod": "training", "workloads-tensorflow": "training"}
 """Images of workloads that run only where a part is."""
 
 

@@ -58,8 +58,9 @@ def objects(
     namespace: str,
     runtime: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The container `main` in `pods` pods, each with `gpus` GPUs, in one of the FORMS; `runtime` is another one
-    than PyTorch's.
+    """The container `main` in `pods` pods, each with `gpus` GPUs, in one of the FORMS.
+
+    `runtime` is what a TrainJob names, where that is not PyTorch's.
     """
     if form == "TrainJob":
         runtime = runtime or (GPU_RUNTIME if gpus else RUNTIME)
