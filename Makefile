@@ -59,4 +59,5 @@ requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/optuna-dashboard/requirements.in -o $(RECIPES)/optuna-dashboard/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt
+	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/workloads-tensorflow-base/requirements.in -o $(RECIPES)/workloads-tensorflow-base/requirements.txt
 	$(PIN) --python-version 3.13 --no-deps $(RECIPES)/workloads-base/torch.in -o $(RECIPES)/workloads-base/torch.txt

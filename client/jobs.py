@@ -1,6 +1,6 @@
 """Puts a workload on the platform, waits for its jobs, and says why when one fails.
 
-A job is a Job or a TrainJob: both end in a condition Complete or Failed.
+A job is a Job, a TrainJob or an MPIJob: each ends in a condition that says how.
 """
 
 import copy
@@ -21,10 +21,16 @@ from client.removal import WORKLOAD_LABEL
 from infra import outputs
 
 FIELD_MANAGER = "seatrial"
+ENDED_WELL = {"Complete", "Succeeded"}
+"""The condition of a job that did its work; the second is an MPIJob's."""
 
-PODS_OF = {"Job": "batch.kubernetes.io/job-name", "TrainJob": "jobset.sigs.k8s.io/jobset-name"}
+PODS_OF = {
+    "Job": "batch.kubernetes.io/job-name",
+    "TrainJob": "jobset.sigs.k8s.io/jobset-name",
+    "MPIJob": "training.kubeflow.org/job-name",
+}
 """The label by which the pods of a job are found, by the job's kind."""
-PARTS = {"TrainJob": "core,training"}
+PARTS = {"TrainJob": "core,training", "MPIJob": "core,training"}
 """What must be provisioned for a kind that the core has not."""
 
 
@@ -180,7 +186,7 @@ def follow(job: Handle, deadline: float = 900, progress: Progress | None = None)
                 progress.say(f"    {state}")
                 told = state
             seconds = round(time.monotonic() - began, 1)
-            if "Complete" in conditions:
+            if ENDED_WELL & conditions.keys():
                 progress.end(f"workload {job.name}")
                 nodes = {pods.key(pod): pod.spec.node_name or "" for pod in there}
                 return JobResult(job.name, seconds, pods.messages(there), nodes, restarts)
@@ -210,7 +216,7 @@ def completed(platform: Platform, objects: list[dict[str, Any]]) -> bool:
             if missing.status != 404:
                 raise
             return False
-        if "Complete" not in conditions_of(there) or image_of(there) != image_of(item):
+        if not ENDED_WELL & conditions_of(there).keys() or image_of(there) != image_of(item):
             return False
     return True
 
@@ -218,8 +224,10 @@ def completed(platform: Platform, objects: list[dict[str, Any]]) -> bool:
 def image_of(job: dict[str, Any]) -> str:
     """The image that a job's pods run."""
     spec = job["spec"]
-    holder = spec["trainer"] if job["kind"] == "TrainJob" else spec["template"]["spec"]["containers"][0]
-    return str(holder["image"])
+    if job["kind"] == "TrainJob":
+        return str(spec["trainer"]["image"])
+    template = spec["mpiReplicaSpecs"]["Worker"]["template"] if job["kind"] == "MPIJob" else spec["template"]
+    return str(template["spec"]["containers"][0]["image"])
 
 
 def tell_restart(before: list[Any], number: int, progress: Progress) -> None:

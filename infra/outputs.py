@@ -27,8 +27,10 @@ RUNTIME_TORCH = "torch"
 """ClusterTrainingRuntime: what a TrainJob names to run PyTorch on several nodes."""
 RUNTIME_TORCH_GPU = "torch-gpu"
 """The same with one GPU a node."""
+RUNTIME_TENSORFLOW = "tensorflow"
+"""ClusterTrainingRuntime: what a TrainJob names to run TensorFlow on several nodes."""
 EXIT_HOPELESS = 3
-"""Exit code of a training that would fail again: both runtimes fail its job at once."""
+"""Exit code of a training that would fail again: the runtimes fail its job at once."""
 
 QUEUE = "workloads"
 """LocalQueue in NAMESPACE_WORKLOADS, and the ClusterQueue with its quota; there with the part `queueing`."""

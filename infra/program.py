@@ -244,5 +244,6 @@ def _training(stack: Stack) -> None:
         mpi_operator=_upstream(stack, "mpi-operator"),
         runtime=outputs.RUNTIME_TORCH,
         gpu_runtime=outputs.RUNTIME_TORCH_GPU,
+        tensorflow_runtime=outputs.RUNTIME_TENSORFLOW,
     )
     Training("training", stack.chosen.training, inputs, stack.opts)

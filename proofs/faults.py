@@ -322,6 +322,40 @@ def _of_the_queue() -> tuple[Fault, ...]:
     )
 
 
+def _of_tensorflow() -> tuple[Fault, ...]:
+    def strange(name: str, training: str, proof: str) -> Fault:
+        return Fault(
+            name,
+            lambda platform: damage.meddling(platform, (training,), damage.strange_loss),
+            (proof,),
+            ("MLflow has the loss of each step once",),
+        )
+
+    return (
+        strange(
+            "strange-loss-of-tensorflow",
+            "probe-tensorflow",
+            "training.tensorflow_learns_what_pytorch_learns",
+        ),
+        strange(
+            "strange-loss-of-tensorflow-after-restart",
+            "probe-tensorflow-killed",
+            "training.a_killed_tensorflow_training_ends_like_an_uninterrupted_one",
+        ),
+        strange(
+            "strange-loss-of-all-months-in-tensorflow",
+            "probe-tensorflow-reference",
+            "training.tensorflow_is_as_good_as_pytorch",
+        ),
+        Fault(
+            "lost-run-of-tensorflow",
+            lambda platform: damage.meddling(platform, ("probe-tensorflow-diverging",), damage.lost_run),
+            ("training.a_diverging_tensorflow_training_is_failed_with_its_cause",),
+            ("its MLflow run is FAILED",),
+        ),
+    )
+
+
 def _of_the_tuning() -> tuple[Fault, ...]:
     counted = ("tuning.a_study_ends_with_exactly_its_trials",)
     return (
@@ -373,6 +407,7 @@ FAULTS = {
         *_of_the_training(),
         *_of_small_trainings(),
         *_of_the_queue(),
+        *_of_tensorflow(),
         *_of_the_tuning(),
     )
 }

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import client
@@ -48,29 +48,34 @@ def objects(
     name: str,
     training: str,
     *,
-    ranks: int = 2,
+    workload: str = "train_delay",
+    changes: Sequence[str] = CHANGES,
     arguments: Sequence[str] = (),
+    **options: Any,
 ) -> list[dict[str, Any]]:
-    """The small training, in the form that fits the platform; `arguments` come last."""
-    changes = [word for change in CHANGES for word in ("--set", change)]
+    """The small training, in the form that fits the platform; `arguments` come last, `options` are the
+    workload's own.
+    """
+    settings = [word for change in changes for word in ("--set", change)]
     return workloads.manifest(
-        "train_delay",
+        workload,
         probe.workload_image(platform),
         **client.offers(platform),
         name=name,
-        config="tiny",
         training=training,
-        ranks=ranks,
-        arguments=[*changes, *arguments],
+        **{"config": "tiny", **options},
+        arguments=[*settings, *arguments],
     )
 
 
 def run(
-    platform: Platform, name: str, disturb: Callable[[str], None] | None = None, *, ranks: int = 2
+    platform: Platform, name: str, disturb: Callable[[str], None] | None = None, **options: Any
 ) -> Outcome:
-    """Train to the end; `disturb` gets the training's id once it is deployed."""
+    """Train to the end; `disturb` gets the training's id once it is deployed, `options` are those of
+    `objects`.
+    """
     training = f"{name}-{uuid.uuid4().hex[:8]}"
-    manifest = objects(platform, name, training, ranks=ranks)
+    manifest = objects(platform, name, training, **options)
     try:
         client.deploy(platform, name, manifest, wait=False)
         if disturb:
@@ -86,16 +91,18 @@ def run(
     return Outcome(result, found, series(platform, found, "loss"), log)
 
 
-@lru_cache(maxsize=1)
-def whole(platform: Platform) -> Outcome:
+@cache
+def whole(platform: Platform, name: str = "probe-training", workload: str = "train_delay") -> Outcome:
     """A training that nobody disturbs."""
-    return run(platform, "probe-training")
+    return run(platform, name, workload=workload)
 
 
-def fail(platform: Platform, name: str, *arguments: str) -> tuple[str, dict[str, str], Any]:
+def fail(
+    platform: Platform, name: str, *arguments: str, workload: str = "train_delay"
+) -> tuple[str, dict[str, str], Any]:
     """A training that must fail: what the client says, the conditions of its job, its MLflow run."""
     training = f"{name}-{uuid.uuid4().hex[:8]}"
-    manifest = objects(platform, name, training, arguments=arguments)
+    manifest = objects(platform, name, training, workload=workload, arguments=arguments)
     said = "it did not fail"
     try:
         client.deploy(platform, name, manifest, deadline=300)
@@ -178,6 +185,55 @@ def pod_of(platform: Platform, name: str, rank: int) -> Any:
     """The pod of a rank of a TrainJob."""
     selector = f"{client.jobs.PODS_OF['TrainJob']}={name}"
     return client.pods.of_rank(platform, outputs.NAMESPACE_WORKLOADS, selector, rank)
+
+
+# --- judging -----------------------------------------------------------------------------------------------
+
+
+def ends_like(check: Check, found: Outcome, whole: Outcome) -> None:
+    """A training that lost a rank ended as the one that did not."""
+    check(found.result.restarts >= 1, "its pods were made anew", restarts=found.result.restarts)
+    check.equal(
+        found.weights, whole.weights, "its weights are those of an uninterrupted training, bit by bit"
+    )
+    steps = [step for step, _ in found.losses]
+    check.equal(steps, list(range(STEPS)), "MLflow has the loss of each step once")
+    check.equal(found.losses, whole.losses, "each loss is that of the uninterrupted training, bit by bit")
+    check.equal(found.run.info.status, "FINISHED", "its one MLflow run is finished")
+    check(int(found.run.data.tags["restarts"]) >= 1, "its run says that it was taken up again")
+
+
+def went_on_after(check: Check, found: Outcome, step: int) -> None:
+    """All ranks took up the same checkpoint, not before this step."""
+    resumed = {said.get("resumed_at") for said in found.result.messages.values()}
+    check(
+        len(resumed) == 1 and step <= max(resumed) < STEPS,
+        "all ranks went on at one checkpoint before the end",
+        at=resumed,
+    )
+
+
+def fails_for(
+    platform: Platform, check: Check, name: str, cause: str, *arguments: str, workload: str = "train_delay"
+) -> None:
+    """A training fails at once, and everybody says why."""
+    said, conditions, run = fail(platform, name, *arguments, workload=workload)
+    check(said.count(cause) >= 2, f"each pod says: {cause}", said=said)
+    check("Failed" in conditions, "the TrainJob is Failed", conditions=conditions)
+    check("restarts" not in said.splitlines()[0], "it was not tried again in vain", said=said)
+    check(run is not None and run.info.status == "FAILED", "its MLflow run is FAILED", run=run and run.info)
+
+
+def near(check: Check, ours: Outcome, others: Outcome) -> None:
+    """With the same rows in each step, two trainings differ by rounding alone, while that is small."""
+    among = slice(config.WORLD_STEPS)
+    check(len(ours.losses) >= config.WORLD_STEPS, f"there are losses of {config.WORLD_STEPS} steps")
+    apart = furthest(ours.losses[among], others.losses[among])
+    check(
+        apart <= config.WORLD_TOLERANCE,
+        f"none of them differs by more than {config.WORLD_TOLERANCE:g} of itself",
+        furthest=apart,
+    )
 
 
 # --- comparing ------------------------------------------------------------------------------------------

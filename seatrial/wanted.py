@@ -6,8 +6,11 @@ from infra import releases
 from infra.parts import ALL, Part
 from local.cluster.bootstrap import images as cluster_images
 from local.errors import LocalError
-from local.images import Image, workload_image
+from local.images import Image, workload_images
 from seatrial.context import CHECKOUT
+
+OF_PART: dict[str, Part] = {"workloads-horovod": "training", "workloads-tensorflow": "training"}
+"""Images of workloads that run only where a part is."""
 
 
 def addon_images() -> list[Image]:
@@ -19,8 +22,10 @@ def addon_images() -> list[Image]:
 
 
 def platform_images(parts: Collection[Part] = ALL) -> list[Image]:
-    """Images that the program names, from infra/releases.toml, and the image that holds our workloads."""
-    return [*(Image(*each) for each in releases.local_images(parts)), workload_image(CHECKOUT)]
+    """Images that the program names, from infra/releases.toml, and those that hold our workloads."""
+    ours = workload_images(CHECKOUT)
+    fitting = [image for image in ours if image.recipe not in OF_PART or OF_PART[image.recipe] in parts]
+    return [*(Image(*each) for each in releases.local_images(parts)), *fitting]
 
 
 def choose(names: list[str] | None) -> list[Image]:

@@ -11,16 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-
-def names() -> list[str]:
-    """The workloads there are."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/manifest.py"))
-
-
+COMMON_IMAGE = "workloads"
+"""The image that most of them run in; some need another one of the same tag."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Label by which a job names the queue that it waits in for its part of the quota."""
 QUEUED = ("TrainJob", "MPIJob", "Job")
 """Kinds that are queued."""
+
+
+def names() -> list[str]:
+    """The workloads there are."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/manifest.py"))
 
 
 def manifest(
@@ -31,7 +32,7 @@ def manifest(
     queue: str | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """The Kubernetes objects that run `workload` from `image`.
+    """The Kubernetes objects that run `workload` from `image`, or from the image beside it that it needs.
 
     Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
     is among them is taken (the last, when none is), unless `form` names another. With a `queue` its jobs wait
@@ -47,7 +48,8 @@ def manifest(
         )
     if unknown := options.keys() - _options(module):
         raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
-    objects: list[dict[str, Any]] = module.objects(image, **options)
+    beside = getattr(module, "IMAGE", None)
+    objects: list[dict[str, Any]] = module.objects(image_of(image, beside) if beside else image, **options)
     for each in objects:
         for job in (each, *trials(each)):
             if queue is not None and job["kind"] in QUEUED:
@@ -79,3 +81,18 @@ def _options(module: ModuleType) -> set[str]:
 def trials(item: dict[str, Any]) -> list[dict[str, Any]]:
     """The job that an Experiment makes again and again; nothing for any other object."""
     return [item["spec"]["trialTemplate"]["trialSpec"]] if item["kind"] == "Experiment" else []
+
+
+def image_of(image: str, name: str) -> str:
+    """The image called `name` of the same make as `image`, which may be that one.
+
+    Raises:
+        ValueError: it is named by a digest, which says nothing of another image.
+    """
+    path, _, tag = image.rpartition(":")
+    folder, _, own = path.rpartition("/")
+    if own.partition("@")[0] == name:
+        return image
+    if "@" in image or own != COMMON_IMAGE:
+        raise ValueError(f"'{image}' does not tell which image called {name} is meant; name that one")
+    return f"{folder}/{name}:{tag}"

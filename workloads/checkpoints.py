@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 from workloads.common import HopelessError, WorkloadError, digest, log
@@ -165,6 +166,15 @@ class Saver:
         self.checkpoints = checkpoints
         self.writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saver")
         self.pending: Future[None] | None = None
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing is on its way any more: who begins anew in this process sees all that will be there."""
+        self.writer.shutdown()
 
     def save(self, step: int, state: bytes) -> None:
         """Hand the state over.

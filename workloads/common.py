@@ -192,6 +192,22 @@ def run(main: Callable[[], dict[str, Any]]) -> None:
     leave(result)
 
 
+def by_one(work: Callable[[], Any] | None, tell: Callable[[Any], Any]) -> Any:
+    """The result of `work`, which one rank has; `tell` gives what that rank says to all."""
+    answer: tuple[Any, WorkloadError | None] = None, None
+    if work:
+        try:
+            answer = work(), None
+        except WorkloadError as error:
+            answer = None, type(error)(str(error))
+        except Exception as error:
+            answer = None, WorkloadError(f"{type(error).__name__}: {error}")
+    result, failure = tell(answer)
+    if failure is not None:
+        raise failure
+    return result
+
+
 def leave(message: dict[str, Any]) -> None:
     """Write the termination message; outside a pod it goes to standard output only."""
     text = json.dumps(message)

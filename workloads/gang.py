@@ -1,7 +1,7 @@
 """The objects of a gang: pods that train together, one a node, which find each other and end together.
 
 A TrainJob where the platform has the part `training`: its pods are made anew when one is lost. Elsewhere a
-Job, which is tried once. Both run torchrun in the same container; PET_* variables tell it which rank it is:
+Job, which is tried once. Both run the same container; PET_* variables tell it which rank it is:
 Trainer sets them for a TrainJob, the Job for itself.
 """
 
@@ -12,7 +12,7 @@ from workloads.pods import access, container, labels, pod
 PORT = 29500
 FORMS = ("TrainJob", "Job")
 """The better one first."""
-RUNTIME, GPU_RUNTIME = "torch", "torch-gpu"
+RUNTIME, GPU_RUNTIME, TENSORFLOW_RUNTIME = "torch", "torch-gpu", "tensorflow"
 """The ClusterTrainingRuntimes: where ranks run, as whom, and how often they are made anew."""
 GPU = "nvidia.com/gpu"
 GPU_MEMORY = "32Gi"
@@ -38,12 +38,33 @@ def torchrun(
     return main
 
 
+def alone(
+    image: str, module: str, arguments: list[str], *, cpu: str, memory: str, memory_limit: str
+) -> dict[str, Any]:
+    """The container that runs `module` in one process, which finds the others by itself."""
+    main = container(image, module, arguments, cpu=cpu, memory=memory, memory_limit=memory_limit)
+    # As process 1 it would take no signal that it has no handler for, and could not be killed from inside.
+    main["command"] = ["sh", "-c", '"$@"; exit $?', "sh", *main["command"]]
+    return main
+
+
 def objects(
-    main: dict[str, Any], *, form: str, name: str, pods: int, gpus: int, namespace: str
+    main: dict[str, Any],
+    *,
+    form: str,
+    name: str,
+    pods: int,
+    gpus: int,
+    namespace: str,
+    runtime: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The container `main` in `pods` pods, each with `gpus` GPUs, in one of the FORMS."""
+    """The container `main` in `pods` pods, each with `gpus` GPUs, in one of the FORMS.
+
+    `runtime` is what a TrainJob names, where that is not PyTorch's.
+    """
     if form == "TrainJob":
-        return [_train_job(main, name, pods, gpus, namespace)]
+        runtime = runtime or (GPU_RUNTIME if gpus else RUNTIME)
+        return [_train_job(main, name, pods, gpus, namespace, runtime)]
     return [_service(name, namespace), _job(main, name, pods, gpus, namespace)]
 
 
@@ -71,13 +92,15 @@ def workload(
     return objects(main, form=form, name=name, pods=ranks, gpus=gpus, namespace=namespace)
 
 
-def _train_job(main: dict[str, Any], name: str, pods: int, gpus: int, namespace: str) -> dict[str, Any]:
+def _train_job(
+    main: dict[str, Any], name: str, pods: int, gpus: int, namespace: str, runtime: str
+) -> dict[str, Any]:
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "TrainJob",
         "metadata": {"name": name, "namespace": namespace, "labels": labels(name)},
         "spec": {
-            "runtimeRef": {"name": GPU_RUNTIME if gpus else RUNTIME},
+            "runtimeRef": {"name": runtime},
             "trainer": {
                 "image": main["image"],
                 "command": main["command"],

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from workloads.common import HopelessError, WorkloadError
+from workloads.common import HopelessError, WorkloadError, by_one
 
 MEETING_TIME = timedelta(minutes=3)
 """How long ranks wait for each other."""
@@ -98,19 +98,14 @@ def on_rank_0(work: Callable[[], Any]) -> Any:
     """
     if not dist.is_initialized():
         return work()
-    answer: list[Any] = [None, None]
-    if dist.get_rank() == 0:
-        try:
-            answer[0] = work()
-        except WorkloadError as error:
-            answer[1] = type(error)(str(error))
-        except Exception as error:
-            answer[1] = WorkloadError(f"{type(error).__name__}: {error}")
-    with peers():
-        dist.broadcast_object_list(answer, src=0)
-    if answer[1] is not None:
-        raise answer[1]
-    return answer[0]
+
+    def tell(answer: Any) -> Any:
+        told = [answer]
+        with peers():
+            dist.broadcast_object_list(told, src=0)
+        return told[0]
+
+    return by_one(work if dist.get_rank() == 0 else None, tell)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from local.images.build import ensure, plan
 from local.images.digests import pin, write_digests
 from local.images.housekeeping import Row, clean, listing, prune, push
 from local.images.names import Image
-from local.images.ours import workload_image
+from local.images.ours import workload_image, workload_images
 from local.images.recipe import known, recipes_for
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "push",
     "recipes_for",
     "workload_image",
+    "workload_images",
     "write_digests",
 ]

@@ -5,24 +5,10 @@ import random
 from client import Platform
 from proofs import trainings
 from proofs.run import Check, proof
-from workloads.train_delay import config
 
 DICE = random.Random(trainings.SETTINGS.seed)
 KILL_AT = DICE.randrange(12, trainings.STEPS // 4)
 DAMAGE_AT = DICE.randrange(12, trainings.STEPS // 4)
-
-
-def ends_like_the_whole(platform: Platform, check: Check, found: trainings.Outcome) -> None:
-    whole = trainings.whole(platform)
-    check(found.result.restarts >= 1, "its pods were made anew", restarts=found.result.restarts)
-    check.equal(
-        found.weights, whole.weights, "its weights are those of an uninterrupted training, bit by bit"
-    )
-    steps = [step for step, _ in found.losses]
-    check.equal(steps, list(range(trainings.STEPS)), "MLflow has the loss of each step once")
-    check.equal(found.losses, whole.losses, "each loss is that of the uninterrupted training, bit by bit")
-    check.equal(found.run.info.status, "FINISHED", "its one MLflow run is finished")
-    check(int(found.run.data.tags["restarts"]) >= 1, "its run says that it was taken up again")
 
 
 @proof("training", needs=["training.a_training_runs_now"])
@@ -35,13 +21,8 @@ def a_killed_training_ends_like_an_uninterrupted_one(platform: Platform, check: 
         trainings.kill(platform, "probe-killed", rank=1)
 
     found = trainings.run(platform, "probe-killed", disturb)
-    resumed = {said.get("resumed_at") for said in found.result.messages.values()}
-    check(
-        len(resumed) == 1 and KILL_AT <= max(resumed) < trainings.STEPS,
-        "all ranks went on at one checkpoint before the end",
-        at=resumed,
-    )
-    ends_like_the_whole(platform, check, found)
+    trainings.went_on_after(check, found, KILL_AT)
+    trainings.ends_like(check, found, trainings.whole(platform))
 
 
 @proof("training", needs=["training.a_training_runs_now"])
@@ -61,7 +42,7 @@ def a_damaged_checkpoint_is_not_used(platform: Platform, check: Check) -> None:
     resumed = {said.get("resumed_at") for said in found.result.messages.values()}
     check.equal(resumed, set(before), "all ranks went on at the checkpoint before the damaged one")
     check(max(before) < trainings.STEPS - 2, "there was more to learn", at=before)
-    ends_like_the_whole(platform, check, found)
+    trainings.ends_like(check, found, trainings.whole(platform))
 
 
 @proof("training", needs=["training.a_training_runs_now"])
@@ -70,33 +51,20 @@ def one_rank_learns_what_two_learn(platform: Platform, check: Check) -> None:
     trainings.require_part(platform, check)
     two, one = trainings.whole(platform), trainings.run(platform, "probe-one-rank", ranks=1)
     check.equal(len(one.result.messages), 1, "one rank trained")
-    among = slice(config.WORLD_STEPS)
-    check(len(one.losses) >= config.WORLD_STEPS, f"there are losses of {config.WORLD_STEPS} steps")
-    furthest = trainings.furthest(one.losses[among], two.losses[among])
-    check(
-        furthest <= config.WORLD_TOLERANCE,
-        f"none of them differs by more than {config.WORLD_TOLERANCE:g} of itself",
-        furthest=furthest,
-    )
+    trainings.near(check, one, two)
 
 
 @proof("training")
 def a_diverging_training_is_failed_with_its_cause(platform: Platform, check: Check) -> None:
     """A loss that is no number ends the training: the pods, the TrainJob and MLflow say so."""
     trainings.require_part(platform, check)
-    fails_for(platform, check, "probe-diverging", "the training diverged", "--set", "learning_rate=1e30")
+    trainings.fails_for(
+        platform, check, "probe-diverging", "the training diverged", "--set", "learning_rate=1e30"
+    )
 
 
 @proof("training")
 def an_unknown_snapshot_is_refused_with_its_name(platform: Platform, check: Check) -> None:
     """A training of a snapshot that there is not ends at once: the pods, the TrainJob and MLflow say so."""
     trainings.require_part(platform, check)
-    fails_for(platform, check, "probe-snapshot", "has no snapshot 42", "--snapshot", "42")
-
-
-def fails_for(platform: Platform, check: Check, name: str, cause: str, *arguments: str) -> None:
-    said, conditions, run = trainings.fail(platform, name, *arguments)
-    check(said.count(cause) >= 2, f"each pod says: {cause}", said=said)
-    check("Failed" in conditions, "the TrainJob is Failed", conditions=conditions)
-    check("restarts" not in said.splitlines()[0], "it was not tried again in vain", said=said)
-    check(run is not None and run.info.status == "FAILED", "its MLflow run is FAILED", run=run and run.info)
+    trainings.fails_for(platform, check, "probe-snapshot", "has no snapshot 42", "--snapshot", "42")

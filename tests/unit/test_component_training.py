@@ -42,6 +42,7 @@ def made() -> FakeCloud:
         mpi_operator=upstream("mpi-operator"),
         runtime="torch",
         gpu_runtime="torch-gpu",
+        tensorflow_runtime="tensorflow",
     )
     return provision(lambda: Training("training", TrainingSettings(), inputs))
 
@@ -224,6 +225,13 @@ def test_only_the_gpu_runtime_asks_for_a_gpu_and_goes_where_they_are() -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container["resources"]["requests"]["nvidia.com/gpu"] == "1"
     assert [each["key"] for each in gpu["tolerations"]] == ["nvidia.com/gpu"]
+
+
+def test_a_tensorflow_job_is_restarted_as_one_of_pytorch_and_told_who_it_is() -> None:
+    made = dict(runtimes.tensorflow("tensorflow", RuntimeSettings()))
+    assert made["metadata"]["name"] == "tensorflow"
+    assert made["spec"] == runtime()["spec"]
+    assert "torch" in made["spec"]["mlPolicy"], "without it Trainer tells no pod how many there are"
 
 
 def test_changed_restart_rules_are_where_the_engine_is_told_to_replace() -> None:

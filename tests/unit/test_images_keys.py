@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.images import build, recipe, registry, store, workload_image
+from local.images import build, recipe, registry, store, workload_image, workload_images
 from local.images.names import Image
 
 CHAIN = {
@@ -82,10 +82,22 @@ def test_two_checkouts_with_the_same_code_share_an_image(recipes: Path) -> None:
     assert recipe.key("house", "", recipes / "checkout") == recipe.key("house", "", recipes / "clone")
 
 
-def test_our_image_is_named_by_its_content() -> None:
+def test_our_images_share_a_tag_that_changes_with_each_of_them(recipes: Path) -> None:
+    ours = workload_images(recipes / "checkout")
+    before = {image.name for image in ours}
+    assert [image.recipe for image in ours] == ["house"]
+    assert before == {image.name for image in workload_images(recipes / "checkout")}
+    shutil.copytree(recipes / "house", recipes / "hut")
+    both = workload_images(recipes / "checkout")
+    assert {image.repository for image in both} == {"seatrial/house", "seatrial/hut"}
+    assert len({image.tag for image in both}) == 1
+    assert not before & {image.name for image in both}
+
+
+def test_most_workloads_run_in_one_image() -> None:
     checkout = Path(__file__).parents[2]
-    image = workload_image(checkout)
-    assert image.name == f"seatrial/workloads:{store.wanted_key(image)}"
+    assert workload_image(checkout).repository == "seatrial/workloads"
+    assert workload_image(checkout) in workload_images(checkout)
 
 
 def pushed(image: Image) -> Path:

@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import torch
 
 from workloads import common
 from workloads.common import HopelessError, WorkloadError
@@ -42,8 +43,9 @@ class Data:
     """One set of rows, ready for the network."""
 
     rows: pd.DataFrame
-    inputs: torch.Tensor
-    labels: torch.Tensor
+    inputs: Any
+    """A matrix of float32, as an array of the framework that is trained with."""
+    labels: Any
 
 
 def locate(settings: TrainDelay, snapshot: int | None, begun_with: Content | None) -> Source:
@@ -124,8 +126,13 @@ def read(settings: TrainDelay, source: Source) -> pd.DataFrame:
     return prepare(flights, weather)
 
 
-def split(settings: TrainDelay, rows: pd.DataFrame) -> tuple[Preprocessing, dict[str, Data]]:
-    """Training, validation and test rows by month; the scaling is learned from the training rows alone."""
+def split(
+    settings: TrainDelay, rows: pd.DataFrame, array: Callable[[np.ndarray], Any]
+) -> tuple[Preprocessing, dict[str, Data]]:
+    """Training, validation and test rows by month; the scaling is learned from the training rows alone.
+
+    `array` makes a framework's array of NumPy's, for example `torch.from_numpy`.
+    """
     months = {
         "train": settings.train_months,
         "validation": settings.validation_months,
@@ -141,8 +148,8 @@ def split(settings: TrainDelay, rows: pd.DataFrame) -> tuple[Preprocessing, dict
     data = {
         name: Data(
             rows=part,
-            inputs=torch.from_numpy(preprocessing.apply(part)),
-            labels=torch.from_numpy(label(part, settings.late_minutes)),
+            inputs=array(preprocessing.apply(part)),
+            labels=array(label(part, settings.late_minutes)),
         )
         for name, part in parts.items()
     }

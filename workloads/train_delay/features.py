@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from workloads.train_delay.shape import Shape
+
 CATEGORIES = ("carrier", "origin", "dest")
 WEATHER = ("temp", "humid", "wind_speed", "precip", "visib", "pressure")
 FLIGHT_COLUMNS = (
@@ -89,6 +91,10 @@ class Preprocessing:
     def _codes(self, name: str, values: pd.Series) -> np.ndarray:
         known = {value: code for code, value in enumerate(self.categories[name], start=1)}
         return values.map(known).fillna(0).to_numpy(dtype=np.float32)
+
+    def shape(self, hidden: int) -> Shape:
+        """Of a network that takes these features."""
+        return Shape(self.sizes, self.numeric, hidden)
 
     @property
     def sizes(self) -> list[int]:

@@ -5,142 +5,45 @@ Every rank reads the same Iceberg snapshot from the object store and takes its s
 Rank 0 also talks to Trino and MLflow and keeps the checkpoints; what fails there is told to the others, so
 that each pod's termination message names the cause.
 
-`torchrun` starts it. TRAINING_ID names the training: one that is started again under its id goes on from its
-last checkpoint and ends with the weights, bit by bit, of one that was never stopped.
+`torchrun` starts it; what is done is the same for any `Group` of ranks. TRAINING_ID names the training: one
+that is started again under its id goes on from its last checkpoint and ends with the weights, bit by bit, of
+one that was never stopped.
 """
 
-import argparse
-import os
-import re
-import socket
-import time
-import uuid
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.distributed as dist
 
-from workloads import common, ranks
 from workloads.beginning import Beginning
-from workloads.checkpoints import Checkpoints, Saver
-from workloads.common import HopelessError, WorkloadError, log
-from workloads.settings import changed
 from workloads.train_delay import config
+from workloads.train_delay import work as shared
 from workloads.train_delay.config import TrainDelay
-from workloads.train_delay.data import Content, Data, Source, locate, read, split
-from workloads.train_delay.features import Preprocessing
-from workloads.train_delay.model import weights_hash
+from workloads.train_delay.group import Ddp, Group
 from workloads.train_delay.tracking import Run
-from workloads.train_delay.training import Learner, train
+from workloads.train_delay.training import Learner
 
 
-def work(settings: TrainDelay, snapshot: int | None) -> dict[str, Any]:
+def work(settings: TrainDelay, snapshot: int | None, group: Group, beginning: Beginning) -> dict[str, Any]:
     """What each rank does from start to end."""
-    began, beginning = time.monotonic(), Beginning()
-    common.seed_everything(settings.seed)
-    ranks.join()
+    return shared.work(
+        settings, snapshot, group, beginning, learner_of=Learner, run_of=Run, array=torch.from_numpy
+    )
+
+
+def with_ddp(settings: TrainDelay, snapshot: int | None) -> dict[str, Any]:
+    beginning, group = Beginning(), Ddp()
     beginning.mark("meet")
-    training: str = ranks.on_rank_0(training_id)
-    checkpoints = Checkpoints(common.s3(), common.env("S3_BUCKET"), training, keep=settings.checkpoints_kept)
-    source, state = ranks.on_rank_0(lambda: take_up(settings, snapshot, checkpoints))
-    runs: list[Run] = []
-    ranks.on_rank_0(lambda: runs.append(Run(settings, source.content, training)))
-    beginning.mark("take_up")
-    try:
-        preprocessing, data = split(settings, read(settings, source))
-        told = {name: len(part.labels) for name, part in data.items()}
-        log("read", seconds=round(time.monotonic() - began, 1), training=training, **told)
-        beginning.mark("read")
-        learner = learn(settings, preprocessing, data, state, runs, Saver(checkpoints), beginning)
-        hashes = equal_weights(learner)
-        nodes = ranks.gather(os.environ.get("NODE_NAME", socket.gethostname()))
-        result = ranks.on_rank_0(lambda: runs[0].finish(learner.network, preprocessing, data["test"], hashes))
-    except BaseException as error:
-        for run in runs:
-            run.fail(error)
-        raise
+    result = work(settings, snapshot, group, beginning)
     dist.destroy_process_group()
-    return {**result, "training": training, "rank": learner.rank, "resumed_at": state and state[0],
-            "own_weights_sha256": hashes[learner.rank], "nodes": nodes,
-            "steps": learner.total, "learned_seconds": round(learner.spent, 3),
-            "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
+    return result
 
 
-def training_id() -> str:
-    """The id that was given, or a new one."""
-    given = os.environ.get("TRAINING_ID") or f"by-hand-{uuid.uuid4().hex[:8]}"
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", given):
-        raise HopelessError(f"TRAINING_ID '{given}' is no id; one is like train-delay-3f2a91c0")
-    return given
-
-
-def take_up(
-    settings: TrainDelay, snapshot: int | None, checkpoints: Checkpoints
-) -> tuple[Source, tuple[int, bytes] | None]:
-    """Which data, and the state to go on from; data that was loaded meanwhile is not for this training."""
-    begun = checkpoints.origin()
-    source = locate(settings, snapshot, Content.of(begun) if begun else None)
-    return source, checkpoints.load({**settings.identity(), **asdict(source.content)})
-
-
-def learn(
-    settings: TrainDelay,
-    preprocessing: Preprocessing,
-    data: dict[str, Data],
-    state: tuple[int, bytes] | None,
-    runs: list[Run],
-    saver: Saver,
-    beginning: Beginning,
-) -> Learner:
-    """Train from `state`, or from the start; `runs` is empty on all ranks but 0."""
-    learner = Learner(settings, preprocessing, data["train"])
-    if state:
-        learner.restore(state[1])
-        log("resumed", step=state[0], epoch=learner.epoch)
-    beginning.mark("restore")
-
-    def tell() -> None:
-        beginning.over("first_steps")
-        for run in runs:
-            run.tell(learner)
-
-    def put() -> None:
-        # MLflow may be behind: the state holds the losses too, and what the run lacks is told when the
-        # training is taken up.
-        runs[0].check()
-        saver.save(learner.total, learner.state())
-
-    def keep() -> None:
-        ranks.on_rank_0(put)
-        log("checkpoint", step=learner.total)
-
-    with ranks.peers():
-        train(learner, data["validation"], tell, keep)
-        ranks.on_rank_0(saver.flush)
-    return learner
-
-
-def equal_weights(learner: Learner) -> list[str]:
-    """The hash of each rank's weights."""
-    hashes = ranks.gather(weights_hash(learner.network))
-    log("weights", rank=learner.rank, sha256=hashes[learner.rank])
-    if len(set(hashes)) > 1:
-        raise WorkloadError(f"the ranks ended with different weights: {hashes}")
-    return hashes
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", choices=["reference", "tiny"], default="reference")
-    parser.add_argument(
-        "--snapshot", type=int, help="Iceberg snapshot of the flights (default: the last loaded)"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="Another value of a setting"
-    )
-    given = parser.parse_args()
-    common.run(lambda: work(changed(getattr(config, given.config)(), given.set), given.snapshot))
+def main(train: Callable[[TrainDelay, int | None], dict[str, Any]], about: str | None) -> None:
+    """Train with the settings and the snapshot that the command line names."""
+    shared.command(train, config, about)
 
 
 if __name__ == "__main__":
-    main()
+    main(with_ddp, __doc__)

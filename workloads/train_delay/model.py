@@ -1,11 +1,11 @@
-"""The network: an embedding for each category, two hidden layers, one number that says how likely the flight
-is late.
-"""
+"""The network of shape.py in PyTorch."""
 
 import hashlib
 
 import torch
 from torch import nn
+
+from workloads.train_delay.shape import Shape, Weights
 
 
 class DelayClassifier(nn.Module):
@@ -13,17 +13,12 @@ class DelayClassifier(nn.Module):
 
     def __init__(self, sizes: list[int], numeric: int, hidden: int) -> None:
         super().__init__()
-        widths = [min(16, (size + 1) // 2) for size in sizes]
+        shape = Shape(sizes, numeric, hidden)
         self.embeddings = nn.ModuleList(
-            nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True)
+            nn.Embedding(size, width) for size, width in zip(sizes, shape.widths, strict=True)
         )
-        self.layers = nn.Sequential(
-            nn.Linear(sum(widths) + numeric, hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden // 2),
-            nn.ReLU(),
-            nn.Linear(hidden // 2, 1),
-        )
+        first, second, last = (nn.Linear(*layer) for layer in shape.layers)
+        self.layers = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         count = len(self.embeddings)
@@ -31,10 +26,21 @@ class DelayClassifier(nn.Module):
         embedded = [table(codes[:, i]) for i, table in enumerate(self.embeddings)]
         return self.layers(torch.cat([*embedded, rows[:, count:]], dim=1)).squeeze(1)
 
+    def take(self, weights: Weights) -> None:
+        """Have these weights."""
+        ours = [table.weight for table in self.embeddings]
+        theirs = list(weights.embeddings)
+        for layer, (kernel, bias) in zip(self.layers[::2], weights.layers, strict=True):
+            ours += [layer.weight, layer.bias]
+            theirs += [kernel.T, bias]
+        with torch.no_grad():
+            for parameter, array in zip(ours, theirs, strict=True):
+                parameter.copy_(torch.from_numpy(array))
+
 
 def weights_hash(model: nn.Module) -> str:
     """SHA-256 over all weights, by name: equal only if every bit is."""
     whole = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        whole.update(name.encode() + b"\0" + tensor.detach().contiguous().numpy().tobytes())
+        whole.update(name.encode() + b"\0" + tensor.detach().cpu().contiguous().numpy().tobytes())
     return whole.hexdigest()

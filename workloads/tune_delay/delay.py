@@ -1,15 +1,13 @@
 """What is tuned: the classifier of `train_delay`, trained in one process. No other file here knows it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from workloads import common
 from workloads.train_delay import metrics
@@ -38,7 +36,7 @@ class Delay:
 
     @cached_property
     def prepared(self) -> tuple[Preprocessing, dict[str, Data]]:
-        return split(self.training, read(self.training, self.source))
+        return split(self.training, read(self.training, self.source), torch.from_numpy)
 
     def identity(self) -> dict[str, Any]:
         """What makes two trials with the same parameters equal: data and code."""
@@ -84,22 +82,21 @@ class Delay:
         text) into the run. The training gives `value` again, on the same kind of processor bit by bit. The
         run is the study's: when a worker is killed in here, the next one takes it up and adds what it lacks.
         """
-        with alone():
-            run = Run(settings(self.training, parameters), self.source.content, study)
-            try:
-                run.lineage |= dict(tags)
-                run.recorder.series("trial_value", [value])
-                with run.calls():
-                    run.mlflow.set_tags(dict(tags))
-                    for name, content in artifacts.items():
-                        keep = run.mlflow.log_text if isinstance(content, str) else run.mlflow.log_dict
-                        keep(content, name)
-                network = self.fit(parameters, telling(run))
-                preprocessing, data = self.prepared
-                done = run.finish(network, preprocessing, data["test"], [weights_hash(network)])
-            except BaseException:
-                run.fail()
-                raise
+        run = Run(settings(self.training, parameters), self.source.content, study)
+        try:
+            run.lineage |= dict(tags)
+            run.recorder.series("trial_value", [value])
+            with run.calls():
+                run.mlflow.set_tags(dict(tags))
+                for name, content in artifacts.items():
+                    keep = run.mlflow.log_text if isinstance(content, str) else run.mlflow.log_dict
+                    keep(content, name)
+            network = self.fit(parameters, telling(run))
+            preprocessing, data = self.prepared
+            done = run.finish(network, preprocessing, data["test"], [weights_hash(network)])
+        except BaseException:
+            run.fail()
+            raise
         return {name: done[name] for name in ("run_id", "model", "version")}
 
 
@@ -113,16 +110,6 @@ def telling(run: Run) -> Tell:
             run.recorder.series(name, told[name])
 
     return tell
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """A group of one rank: `train_delay` writes down how many there are."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
 
 
 def settings(training: TrainDelay, parameters: Parameters) -> TrainDelay:

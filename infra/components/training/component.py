@@ -33,6 +33,8 @@ class TrainingInputs:
     """Name of the runtime for PyTorch on CPUs."""
     gpu_runtime: str
     """Name of the one with a GPU a node."""
+    tensorflow_runtime: str
+    """Name of the runtime for TensorFlow on CPUs."""
 
 
 class Training(pulumi.ComponentResource):
@@ -54,7 +56,11 @@ class Training(pulumi.ComponentResource):
         trainer = self._trainer(settings.trainer, jobset.definitions)
         mpi = self._mpi_operator(settings.mpi_operator)
         charts.register(
-            [*rights.roles(), *admission.policy((inputs.runtime, inputs.gpu_runtime))], self._child
+            [
+                *rights.roles(),
+                *admission.policy((inputs.runtime, inputs.gpu_runtime, inputs.tensorflow_runtime)),
+            ],
+            self._child,
         )
         made = self._runtimes(settings, [*jobset.ready, *trainer.ready, *mpi.ready])
         self.runtimes = pulumi.Output.all(*(each.output("metadata")["name"] for each in made))
@@ -149,7 +155,10 @@ class Training(pulumi.ComponentResource):
         opts = pulumi.ResourceOptions(
             parent=self, depends_on=ready, replace_on_changes=[runtimes.RESTART_RULES]
         )
-        names = {self._inputs.runtime: False, self._inputs.gpu_runtime: True}
-        return [
-            kube.Object(runtimes.torch(name, settings.runtimes, gpu=gpu), opts) for name, gpu in names.items()
-        ]
+        inputs, chosen = self._inputs, settings.runtimes
+        made = (
+            runtimes.torch(inputs.runtime, chosen, gpu=False),
+            runtimes.torch(inputs.gpu_runtime, chosen, gpu=True),
+            runtimes.tensorflow(inputs.tensorflow_runtime, chosen),
+        )
+        return [kube.Object(each, opts) for each in made]

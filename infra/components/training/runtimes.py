@@ -64,6 +64,15 @@ def torch(name: str, settings: RuntimeSettings, *, gpu: bool) -> kube.Manifest:
     return kube.object_of(API, "ClusterTrainingRuntime", kube.metadata(name, component="training"), spec)
 
 
+def tensorflow(name: str, settings: RuntimeSettings) -> kube.Manifest:
+    """TensorFlow on several nodes, on their CPUs.
+
+    Trainer has no policy for it. That for PyTorch tells each pod how many there are, which it is and what the
+    first is called: of this a training makes its TF_CONFIG.
+    """
+    return torch(name, settings, gpu=False)
+
+
 def _pod(settings: RuntimeSettings, gpu: bool) -> dict[str, Any]:
     """Runs once, as nobody in particular: a failed pod is JobSet's to replace, with all others of its job."""
     common = {

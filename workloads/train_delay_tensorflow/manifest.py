@@ -1,0 +1,38 @@
+"""The pods that run the training, one worker a pod, as a gang (gang.py); as a TrainJob it goes on from its
+last checkpoint when a pod is lost.
+"""
+
+import uuid
+from typing import Any
+
+from workloads import gang
+
+NAME = "train-delay-tensorflow"
+FORMS = gang.FORMS
+IMAGE = "workloads-tensorflow"
+
+
+def objects(
+    image: str,
+    *,
+    form: str = "TrainJob",
+    name: str = NAME,
+    config: str = "reference",
+    ranks: int = 2,
+    namespace: str = "workloads",
+    training: str | None = None,
+    arguments: list[str] | None = None,
+) -> list[dict[str, Any]]:
+    """The objects in one of the FORMS; `training` is the id of one to go on with, else a new one begins."""
+    main = gang.alone(
+        image,
+        "workloads.train_delay_tensorflow.main",
+        ["--config", config, *(arguments or [])],
+        cpu="200m",
+        memory="900Mi",
+        memory_limit="2Gi",
+    )
+    identity = {"name": "TRAINING_ID", "value": training or f"{name}-{uuid.uuid4().hex[:8]}"}
+    main["env"].append(identity)
+    runtime = gang.TENSORFLOW_RUNTIME
+    return gang.objects(main, form=form, name=name, pods=ranks, gpus=0, namespace=namespace, runtime=runtime)
