@@ -23,7 +23,8 @@ from workloads import checkpoints
 LOOK_EVERY = 0.5
 PATIENCE = 1200
 """Seconds in which a training must come as far as its next kill, and to its end."""
-LOOK = "\nprint(json.dumps({**look(), 'cpu': processor()}))"
+LOOK = "\nprint('seen:', json.dumps({**look(), 'cpu': processor()}))"
+"""What is JSON from its first letter on, the Kubernetes client reads, and hands over as Python writes it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def objects(wanted: Training, training: str) -> list[dict[str, Any]]:
         wanted.image,
         form="TrainJob",
         name=wanted.name,
+        config="tiny",
         ranks=wanted.ranks,
         training=training,
         arguments=settings,
@@ -150,10 +152,12 @@ class Observer:
             if self.watched.attempt < number:
                 return False
             conditions = jobs.conditions_of(self.job.read())
-            if ended := conditions.keys() & {"Failed", "Complete"}:
+            if "Failed" in conditions:
+                jobs.follow(self.job)  # It says why.
+            if "Complete" in conditions:
                 raise BenchmarkError(
-                    f"the training was {ended.pop()} before step {step}, attempt {number + 1}: {conditions}",
-                    f"see its pods: kubectl -n {self.job.namespace} get pods -l {self.job.selector}",
+                    f"the training was done before step {step} of attempt {number + 1} was seen",
+                    "give it more epochs",
                 )
             try:
                 found[:] = [Attempt.of(pods.log(self.platform, self.pod(0), timestamps=True).splitlines())]
@@ -201,8 +205,7 @@ class Observer:
         for rank in range(self.wanted.ranks):
             pod = self.pod(rank)
             said = pods.execute(self.platform, pod, ["python3", "-c", program])
-            # What the stream makes of it may be Python's own way to write a dictionary.
-            found[pod.spec.node_name] = json.loads(said.strip().replace("'", '"'))
+            found[pod.spec.node_name] = json.loads(said.partition("seen:")[2])
         return found
 
     def look_at_nodes(self) -> None:

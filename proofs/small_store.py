@@ -19,8 +19,10 @@ PORT = 7070
 ROOM = 12 << 20
 """Bytes beside the tables: what some checkpoints take, and what the server notes of each object."""
 FILLER = "filler/"
-PIECES = (4 << 20, 256 << 10, 16 << 10, 1 << 10)
-"""Sizes of what it is filled with, the largest first: then not even a small object finds room."""
+PIECES = (4 << 20, 256 << 10, 16 << 10)
+"""Sizes of what it is filled with, the largest first: a checkpoint is larger than the last."""
+NO_ROOM = ("InsufficientStorage", "InternalError")
+"""What the server says; the latter where the room ends between an object and what is noted of it."""
 
 
 class SmallStore:
@@ -45,7 +47,7 @@ class SmallStore:
         try:
             self.s3.put_object(Bucket=self.bucket, Key=f"{FILLER}{self.fillers}", Body=bytes(size))
         except Exception as error:
-            if checkpoints.code_of(error) == "InsufficientStorage":
+            if checkpoints.code_of(error) in NO_ROOM:
                 return False
             raise
         return True

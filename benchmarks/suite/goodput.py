@@ -28,7 +28,7 @@ NAME = "bench-goodput"
 RANKS = 2
 KILLS = 3
 STEPS_AN_EPOCH = 64
-EPOCHS = {"killed": 48, "undisturbed": 6}
+EPOCHS = {"killed": 96, "undisturbed": 6}
 CONFIG: dict[str, str | int | float | bool] = {
     "model": NAME,
     "batch": 2048,
