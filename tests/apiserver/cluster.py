@@ -13,7 +13,7 @@ import httpx
 if TYPE_CHECKING:
     from tests.apiserver.controlplane import ControlPlane
 
-_PATIENCE = 30.0
+_PATIENCE = 120.0
 Object = dict[str, Any]
 
 

@@ -130,17 +130,6 @@ def test_workers_find_each_other_by_the_name_of_the_first(monkeypatch: pytest.Mo
     }
 
 
-def test_the_job_names_its_first_pod_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = workloads.manifest("train_delay_tensorflow", IMAGE, form="Job")[-1]
-    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
-    pod_of_a_train_job(monkeypatch, nodes=2, rank=0)
-    (first,) = (each["value"] for each in env if each["name"] == "PET_MASTER_ADDR")
-    monkeypatch.setenv("PET_MASTER_ADDR", first)
-    assert cluster.tf_config()["cluster"]["worker"][1] == (
-        "train-delay-tensorflow-1.train-delay-tensorflow-ranks.workloads.svc.cluster.local:2222"
-    )
-
-
 def test_one_worker_needs_nobody_and_a_config_that_is_given_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     pod_of_a_train_job(monkeypatch, nodes=1, rank=0)
     assert cluster.tf_config() == {}
@@ -164,7 +153,7 @@ IMAGE = "registry.example/seatrial/workloads:0123"
 
 def test_the_tensorflow_training_names_its_runtime_and_its_image() -> None:
     (item,) = workloads.manifest(
-        "train_delay_tensorflow", IMAGE, training="t-1", arguments=["--set", "epochs=2"]
+        "train_delay_tensorflow", IMAGE, served={"Job"}, training="t-1", arguments=["--set", "epochs=2"]
     )
     trainer = item["spec"]["trainer"]
     assert (

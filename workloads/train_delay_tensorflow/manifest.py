@@ -1,5 +1,5 @@
-"""The pods that run the training, one worker a pod, as a gang (gang.py); as a TrainJob it goes on from its
-last checkpoint when a pod is lost.
+"""The TrainJob that runs the training, one worker a pod; when a pod is lost it goes on from its last
+checkpoint.
 """
 
 import uuid
@@ -8,7 +8,8 @@ from typing import Any
 from workloads import gang
 
 NAME = "train-delay-tensorflow"
-FORMS = gang.FORMS
+FORMS = ("TrainJob",)
+"""Its image is not there without the part `training`, so a plain Job would not help."""
 IMAGE = "workloads-tensorflow"
 
 
@@ -23,7 +24,7 @@ def objects(
     training: str | None = None,
     arguments: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """The objects in one of the FORMS; `training` is the id of one to go on with, else a new one begins."""
+    """The TrainJob; `training` is the id of one to go on with, else a new one begins."""
     main = gang.alone(
         image,
         "workloads.train_delay_tensorflow.main",

@@ -15,10 +15,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+from tensorflow.python.eager import context
 
 from workloads.common import WorkloadError, by_one
-from workloads.train_delay_tensorflow.cluster import find, tf_config
+from workloads.train_delay_tensorflow.cluster import MEETING_S, find, tf_config
 
+SILENCE_S = 60
+"""A worker that is not heard of for so long is lost."""
 LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -38,6 +42,7 @@ class Workers:
         if config:
             os.environ["TF_CONFIG"] = json.dumps(config)
             find(addresses)
+            be_patient(self.size)
         gpus = tf.config.list_physical_devices("GPU")
         # The rows of a step are shared by workers: one GPU each.
         tf.config.set_visible_devices(gpus[:1], "GPU")
@@ -73,7 +78,7 @@ class Workers:
 
     @contextmanager
     def peers(self) -> Iterator[None]:
-        """A lost peer is reported as that: at once if its process ended, in half a minute if it is silent."""
+        """A lost peer is reported as that: at once when its process ends, later when it is silent."""
         try:
             yield
         except LOST as error:
@@ -84,3 +89,17 @@ class Workers:
 
     def kept(self) -> None:
         """These workers stay to the end."""
+
+
+def be_patient(workers: int) -> None:
+    """Give a worker more time to meet and to be silent than TensorFlow does, which has no public name for it.
+
+    Its ten seconds of silence are passed by a process on a busy machine that is well.
+    """
+    context.context().configure_coordination_service(
+        "standalone",
+        "/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=MEETING_S * 1000,
+        heartbeat_timeout_in_ms=SILENCE_S * 1000,
+        coordinated_jobs=[CoordinatedJob(name="worker", num_tasks=workers)],
+    )
