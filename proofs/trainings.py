@@ -48,29 +48,34 @@ def objects(
     name: str,
     training: str,
     *,
-    ranks: int = 2,
+    workload: str = "train_delay",
     arguments: Sequence[str] = (),
+    **options: Any,
 ) -> list[dict[str, Any]]:
-    """The small training, in the form that fits the platform; `arguments` come last."""
+    """The small training, in the form that fits the platform; `arguments` come last, `options` are the
+    workload's own.
+    """
     changes = [word for change in CHANGES for word in ("--set", change)]
     return workloads.manifest(
-        "train_delay",
+        workload,
         probe.workload_image(platform),
         served=client.served_kinds(platform.api),
         name=name,
         config="tiny",
         training=training,
-        ranks=ranks,
+        **options,
         arguments=[*changes, *arguments],
     )
 
 
 def run(
-    platform: Platform, name: str, disturb: Callable[[str], None] | None = None, *, ranks: int = 2
+    platform: Platform, name: str, disturb: Callable[[str], None] | None = None, **options: Any
 ) -> Outcome:
-    """Train to the end; `disturb` gets the training's id once it is deployed."""
+    """Train to the end; `disturb` gets the training's id once it is deployed, `options` are those of
+    `objects`.
+    """
     training = f"{name}-{uuid.uuid4().hex[:8]}"
-    manifest = objects(platform, name, training, ranks=ranks)
+    manifest = objects(platform, name, training, **options)
     try:
         client.deploy(platform, name, manifest, wait=False)
         if disturb:
@@ -163,20 +168,25 @@ def forget(platform: Platform, training: str) -> None:
 
 
 def kill(platform: Platform, name: str, rank: int) -> None:
-    """SIGKILL for a rank's process, at once: taking its pod away takes longer than the rest of the training.
-
-    Its torchrun is process 1 of the container, which nothing inside can kill.
-    """
+    """SIGKILL for the process of a TrainJob's rank."""
     pods = platform.core.list_namespaced_pod(
         outputs.NAMESPACE_WORKLOADS,
         label_selector=f"{client.jobs.PODS_OF['TrainJob']}={name},{client.pods.INDEX_LABEL}={rank}",
     )
     (pod,) = pods.items
+    kill_processes(platform, pod.metadata.name)
+
+
+def kill_processes(platform: Platform, pod: str) -> None:
+    """SIGKILL for what runs in a pod, at once: taking it away takes longer than the rest of the training.
+
+    Process 1 of the container (torchrun, sshd) is one that nothing inside can kill.
+    """
     # A client of its own: `stream` changes the one that it is given while it connects.
     core = k8s.CoreV1Api(k8s.ApiClient(platform.api.configuration))
     command = ["sh", "-c", "kill -9 -1"]
     stream(
-        core.connect_get_namespaced_pod_exec, pod.metadata.name, outputs.NAMESPACE_WORKLOADS,
+        core.connect_get_namespaced_pod_exec, pod, outputs.NAMESPACE_WORKLOADS,
         command=command, stdout=True, stderr=True,
     )  # fmt: skip
 

@@ -23,6 +23,9 @@ def deploy(
     training: Annotated[
         str | None, typer.Option(help="The id of an earlier training that goes on from its last checkpoint.")
     ] = None,
+    elastic: Annotated[
+        bool, typer.Option("--elastic", help="Go on with the workers that are left when one is lost.")
+    ] = False,
 ) -> None:
     """Apply a workload's objects and follow its jobs to their end."""
     known = workloads.names()
@@ -36,9 +39,10 @@ def deploy(
                 runs_in,
                 served=served_kinds(platform.api),
                 **({"training": training} if training else {}),
+                **({"elastic": True} if elastic else {}),
             )
         except ValueError as unfit:
-            raise typer.BadParameter(str(unfit), param_hint="--training") from None
+            raise typer.BadParameter(str(unfit)) from None
         results = put(platform, workload, objects, wait=wait, progress=progress)
     for result in results.values():
         again = f", {result.restarts} restarts" if result.restarts else ""
