@@ -61,3 +61,4 @@ requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt
 	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/workloads-tensorflow-base/requirements.in -o $(RECIPES)/workloads-tensorflow-base/requirements.txt
 	$(PIN) --python-version 3.13 --no-deps $(RECIPES)/workloads-base/torch.in -o $(RECIPES)/workloads-base/torch.txt
+	$(PIN) --python-version 3.13 --no-deps -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/horovod/horovod.in -o $(RECIPES)/horovod/horovod.txt

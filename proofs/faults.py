@@ -303,6 +303,18 @@ def _of_small_trainings() -> tuple[Fault, ...]:
             ("MLflow has each loss of an undisturbed training once",),
         ),
         Fault(
+            "strange-loss-of-horovod",
+            meddled(damage.strange_loss, "probe-horovod"),
+            ("training.horovod_learns_what_ddp_learns",),
+            ("each loss is that of DDP, bit by bit",),
+        ),
+        Fault(
+            "strange-loss-of-elastic-horovod",
+            meddled(damage.strange_loss, "probe-elastic"),
+            ("training.elastic_horovod_goes_on_without_a_lost_worker",),
+            ("MLflow has the loss of each step once", "none of them differs by more than"),
+        ),
+        Fault(
             "lost-run",
             meddled(damage.lost_run, "probe-diverging", "probe-snapshot"),
             (

@@ -181,6 +181,12 @@ def kill(platform: Platform, name: str, rank: int) -> None:
     client.pods.execute(platform, pod_of(platform, name, rank), client.pods.KILL)
 
 
+def kill_processes(platform: Platform, pod: str) -> None:
+    """SIGKILL for what runs in a pod of this name."""
+    found = platform.core.read_namespaced_pod(pod, outputs.NAMESPACE_WORKLOADS)
+    client.pods.execute(platform, found, client.pods.KILL)
+
+
 def pod_of(platform: Platform, name: str, rank: int) -> Any:
     """The pod of a rank of a TrainJob."""
     selector = f"{client.jobs.PODS_OF['TrainJob']}={name}"

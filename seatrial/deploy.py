@@ -35,6 +35,9 @@ def deploy(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another value of a setting in its config.py."),
     ] = None,
+    elastic: Annotated[
+        bool, typer.Option("--elastic", help="Go on with the workers that are left when one is lost.")
+    ] = False,
 ) -> None:
     """Apply a workload's objects and follow its jobs to their end."""
     known = workloads.names()
@@ -43,7 +46,7 @@ def deploy(
     arguments = [word for change in changes or [] for word in ("--set", change)]
     options = given(
         workload, config=config, ranks=ranks, gpus=gpus, workers=workers, form=form, training=training,
-        arguments=arguments or None,
+        elastic=elastic or None, arguments=arguments or None,
     )  # fmt: skip
     with connect(stack) as platform, ConsoleProgress() as progress:
         require_access(platform, workload)
@@ -51,7 +54,7 @@ def deploy(
         try:
             objects = workloads.manifest(workload, runs_in, **offers(platform), **options)
         except ValueError as unfit:
-            raise typer.BadParameter(str(unfit), param_hint="--form") from None
+            raise typer.BadParameter(str(unfit)) from None
         results = put(platform, workload, objects, wait=wait, progress=progress)
     for result in results.values():
         again = f", {result.restarts} restarts" if result.restarts else ""

@@ -36,10 +36,9 @@ EVERYWHERE = [name for name in workloads.names() if name != "train_delay_tensorf
 
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
-    for job in jobs(workloads.manifest(name, IMAGE, served={"Job"})):
-        pod = job["spec"]["template"]["spec"]
+    for pod in pods_of(workloads.manifest(name, IMAGE, served={"Job"})):
         main = pod["containers"][0]
-        assert main["image"] == IMAGE
+        assert main["image"] in (IMAGE, workloads.image_of(IMAGE, "workloads-horovod"))
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert main["securityContext"]["allowPrivilegeEscalation"] is False
@@ -145,8 +144,14 @@ def variables(entries: list[dict[str, Any]]) -> dict[str, str | None]:
     return {entry["name"]: entry.get("value") for entry in entries}
 
 
-def jobs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    found = [item for item in objects if item["kind"] == "Job"]
+def pods_of(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for item in objects:
+        spec = item["spec"]
+        if item["kind"] == "Job":
+            found.append(spec["template"]["spec"])
+        elif item["kind"] == "MPIJob":
+            found += [replicas["template"]["spec"] for replicas in spec["mpiReplicaSpecs"].values()]
     assert found
     return found
 

@@ -1,0 +1,173 @@
+"""Horovod's MPIJob and its launcher: what can be told without a cluster and without Horovod."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workloads
+from client import jobs
+from local.images import recipe
+from seatrial import wanted
+from workloads import launch, mpi, pods
+
+IMAGE = "registry.example/seatrial/workloads:0123"
+RECIPE = recipe.load("horovod").folder
+
+
+def job(**options: Any) -> dict[str, Any]:
+    (made,) = workloads.manifest("train_delay_horovod", IMAGE, **options)
+    return made
+
+
+def replicas(made: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = made["spec"]["mpiReplicaSpecs"][kind]
+    return found
+
+
+def command(**options: Any) -> list[str]:
+    found: list[str] = replicas(job(**options), "Launcher")["template"]["spec"]["containers"][0]["command"]
+    return found
+
+
+# --- the image ----------------------------------------------------------------------------------------------
+
+
+def test_it_runs_in_the_image_beside_the_common_one() -> None:
+    beside = "registry.example/seatrial/workloads-horovod:0123"
+    assert workloads.image_of(IMAGE, "workloads-horovod") == beside
+    assert workloads.image_of(beside, "workloads-horovod") == beside
+    assert workloads.image_of("localhost:5000/workloads:1", "other") == "localhost:5000/other:1"
+    assert jobs.image_of(job()) == beside
+
+
+@pytest.mark.parametrize("image", [f"r/workloads@sha256:{'0' * 64}", "r/mine:1"])
+def test_an_image_that_does_not_tell_the_one_beside_it_is_refused(image: str) -> None:
+    with pytest.raises(ValueError, match="does not tell which image called workloads-horovod is meant"):
+        workloads.image_of(image, "workloads-horovod")
+
+
+def test_an_image_named_by_its_digest_is_taken_when_it_is_the_right_one() -> None:
+    image = f"r/workloads-horovod@sha256:{'0' * 64}"
+    assert workloads.image_of(image, "workloads-horovod") == image
+
+
+def test_its_image_is_built_where_the_part_training_is_and_nowhere_else() -> None:
+    assert "workloads-horovod" in {image.recipe for image in wanted.platform_images(("training",))}
+    assert "workloads-horovod" not in {image.recipe for image in wanted.platform_images(("tuning",))}
+
+
+def test_the_image_has_what_the_manifest_names() -> None:
+    containerfile, sshd = (RECIPE / "Containerfile").read_text(), (RECIPE / "sshd_worker").read_text()
+    user = pods.pod("x", {})["spec"]["securityContext"]["runAsUser"]
+    assert f"useradd --uid {user} --home-dir {Path(mpi.KEYS).parent} " in containerfile
+    assert f"\nPort {mpi.PORT}\n" in sshd
+    assert f"  Port {mpi.PORT}\n" in (RECIPE / "ssh_worker.conf").read_text()
+    assert f"\nHostKey {mpi.KEYS}/id_rsa\n" in sshd
+    assert f"\nAuthorizedKeysFile {mpi.KEYS}/authorized_keys\n" in sshd
+    worker = replicas(job(), "Worker")["template"]["spec"]["containers"][0]
+    assert (RECIPE / worker["command"][0]).is_file()
+
+
+def test_a_session_has_the_environment_that_the_worker_keeps_for_it() -> None:
+    (kept,) = re.findall(r"env -0 > (\S+)", (RECIPE / "start-worker").read_text())
+    assert f"done < {kept}" in (RECIPE / "run-as-pod").read_text()
+
+
+# --- the job ------------------------------------------------------------------------------------------------
+
+
+def test_workers_never_share_a_node_and_the_launcher_may_be_anywhere() -> None:
+    made = job(ranks=3)
+    workers, launcher = replicas(made, "Worker"), replicas(made, "Launcher")
+    assert (workers["replicas"], launcher["replicas"]) == (3, 1)
+    affinity = workers["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (rule,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    picked = rule["labelSelector"]["matchLabels"].items()
+    assert picked <= workers["template"]["metadata"]["labels"].items()
+    assert not picked <= launcher["template"]["metadata"]["labels"].items()
+    assert "affinity" not in launcher["template"]["spec"]
+
+
+def test_the_launcher_waits_until_the_workers_answer() -> None:
+    made = job()
+    assert made["spec"]["launcherCreationPolicy"] == "WaitForWorkersReady"
+    (worker,) = replicas(made, "Worker")["template"]["spec"]["containers"]
+    assert worker["readinessProbe"]["tcpSocket"] == {"port": mpi.PORT}
+
+
+def test_mpirun_starts_a_rank_a_worker() -> None:
+    said = command(ranks=3, arguments=["--set", "epochs=2"])
+    assert said[said.index("--") + 1] == "mpirun"
+    assert said[said.index("-np") + 1] == "3"
+    module = "workloads.train_delay_horovod.main"
+    assert said[said.index(module) :] == [module, "--config", "reference", "--set", "epochs=2"]
+
+
+def test_an_elastic_horovodrun_needs_one_worker_and_takes_all() -> None:
+    said = command(ranks=3, elastic=True)
+    assert said[said.index("--") + 1] == "horovodrun"
+    options = {name: said[said.index(name) + 1] for name in ("-np", "--min-np", "--max-np")}
+    assert options == {"-np": "3", "--min-np": "1", "--max-np": "3"}
+    assert said[said.index("--host-discovery-script") + 1] == mpi.DISCOVERY
+
+
+def test_a_worker_with_gpus_has_a_rank_for_each() -> None:
+    (made,) = mpi.objects(
+        IMAGE, "m", [], name="n", workers=2, gpus=4, env=[], namespace="w", memory="1Gi", memory_limit="2Gi"
+    )
+    assert made["spec"]["slotsPerWorker"] == 4
+    template = replicas(made, "Worker")["template"]["spec"]
+    assert template["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "4"
+    assert template["tolerations"][0]["key"] == "nvidia.com/gpu"
+    launcher = replicas(made, "Launcher")["template"]["spec"]
+    assert "nvidia.com/gpu" not in launcher["containers"][0]["resources"]["limits"]
+    said = launcher["containers"][0]["command"]
+    assert said[said.index("-np") + 1] == "8"
+
+
+# --- the launcher -------------------------------------------------------------------------------------------
+
+RANK_0, RANK_1 = {"rank": 0, "run_id": "a"}, {"rank": 1}
+
+
+def test_what_a_rank_says_is_found_behind_what_a_launcher_puts_before_it() -> None:
+    assert launch.account(json.dumps(RANK_0)) == RANK_0
+    assert launch.account(f"[1]<stdout>:{json.dumps(RANK_1)}\n") == RANK_1
+    assert launch.account('[0]<stderr>:{"error": "no data"}') == {"error": "no data"}
+    for line in ("12:00 read seconds=1", "a set {1, 2}", '{"other": 1}', "{", "[1, 2]"):
+        assert launch.account(line) is None
+
+
+def test_the_last_account_of_rank_0_counts_and_the_first_failure() -> None:
+    later = {"rank": 0, "run_id": "b"}
+    assert launch.summary(0, [RANK_0, RANK_1, later], "mpirun") == later
+    assert launch.summary(1, [RANK_0, {"error": "x"}, {"error": "y"}], "mpirun") == {"error": "x"}
+    assert launch.summary(255, [RANK_0], "mpirun") == {
+        "error": "mpirun ended with 255 before any rank said why"
+    }
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "message"),
+    [
+        ("print('x'); print('{\"rank\": 0, \"run_id\": \"a\"}')", 0, {"rank": 0, "run_id": "a"}),
+        ("import sys; sys.stderr.write('{\"error\": \"no data\"}\\n'); sys.exit(3)", 3, {"error": "no data"}),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            137,
+            {"error": f"{sys.executable} ended with 137 before any rank said why"},
+        ),
+    ],
+)  # fmt: skip
+def test_the_launcher_ends_as_its_command_did_and_keeps_the_account(
+    script: str, code: int, message: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr("workloads.common.TERMINATION_LOG", log)
+    assert launch.main([sys.executable, "-c", script]) == code
+    assert json.loads(log.read_text()) == message
