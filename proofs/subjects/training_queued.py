@@ -19,12 +19,12 @@ def a_job_waits_for_quota(platform: Platform, check: Check) -> None:
         check.skip("the part queueing is not provisioned (seatrial up --parts core,training,queueing)")
     active = queued.condition(platform, "LocalQueue", outputs.QUEUE, "Active")
     check(active.get("status") == "True", "the platform's queue takes jobs", condition=active)
-    try:
-        with queued.small_queue(platform):
+    with queued.small_queue(platform):
+        try:
             _one_after_the_other(platform, check)
-    finally:
-        for name in (HOLDER, WAITER, FREE):
-            delete_workloads(platform, name)
+        finally:
+            for name in (HOLDER, WAITER, FREE):
+                delete_workloads(platform, name)
 
 
 def _one_after_the_other(platform: Platform, check: Check) -> None:
@@ -34,7 +34,7 @@ def _one_after_the_other(platform: Platform, check: Check) -> None:
     queued.until(lambda: bool(queued.quota_reserved(platform, waiter)), "Kueue to look at the second job")
     seen = queued.quota_reserved(platform, waiter)
     check.equal(seen["status"], "False", "the second job has no part of the quota")
-    check("insufficient" in seen["message"], "Kueue says what is short", message=seen["message"])
+    check("insufficient" in seen["message"], "Kueue says what is short", said=seen["message"])
     jobs.follow(queued.put(platform, FREE, queue=None), 120)
     check(True, "a job that names no queue ran to its end meanwhile")
     check.equal(waiter.read()["spec"].get("suspend"), True, "the second job is suspended")
