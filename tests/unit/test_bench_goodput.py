@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_without_a_checkpoint_all_is_lost_that_was_learned_in_the_attempt() -> N
 def test_an_attempt_that_is_missing_is_noticed() -> None:
     with pytest.raises(BenchmarkError, match="printed 2 lines of 'attempt', not 3"):
         goodput.read(text(kills=2))
+
+
+def test_a_recorded_training_lost_three_ranks_and_told_where_the_time_went() -> None:
+    found = goodput.read((Path(__file__).parent / "data/benchmarks/goodput.log").read_text())
+    assert (found.kills, found.values["train.restarts_unasked"]) == (3, [0])
+    for number, whole in enumerate(found.values["train.recovery"]):
+        causes = [found.values[f"train.recovery_by_cause/{cause}"][number] for cause in goodput.CAUSES]
+        assert whole == pytest.approx(sum(causes))
+        assert min(causes) > -1, "a cause that takes no time may look like a little less, by two clocks"
+        assert 10 < whole < 60
+    assert found.learned < found.wall
 
 
 # --- when to kill -------------------------------------------------------------------------------------------
