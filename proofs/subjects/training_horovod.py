@@ -12,7 +12,8 @@ HOROVOD = "train_delay_horovod"
 EPOCHS = 25
 """Of the elastic training: as many steps as the tolerance is stated for."""
 ELASTIC_STEPS = EPOCHS * (trainings.SETTINGS.rows or 0) // trainings.SETTINGS.batch
-KILL_AT = random.Random(trainings.SETTINGS.seed).randrange(12, ELASTIC_STEPS // 2)
+KILL_AT = random.Random(trainings.SETTINGS.seed).randrange(4, ELASTIC_STEPS // 8)
+"""Soon: the rest of the training must take longer than the kill takes to land."""
 
 
 def of_rank_0(found: trainings.Outcome) -> dict[str, Any]:
@@ -42,9 +43,9 @@ def elastic_horovod_goes_on_without_a_lost_worker(platform: Platform, check: Che
         trainings.reached(platform, training, KILL_AT)
         trainings.kill_processes(platform, "probe-elastic-worker-1")
 
-    shorter = ["--set", f"epochs={EPOCHS}"]
+    changes = ["--set", f"epochs={EPOCHS}", "--set", "checkpoint_every=1"]
     found = trainings.run(
-        platform, "probe-elastic", disturb, workload=HOROVOD, elastic=True, arguments=shorter
+        platform, "probe-elastic", disturb, workload=HOROVOD, elastic=True, arguments=changes
     )
     at = of_rank_0(found).get("resumed_at")
     check(
@@ -52,6 +53,7 @@ def elastic_horovod_goes_on_without_a_lost_worker(platform: Platform, check: Che
     )
     failures = [said["error"] for said in found.result.messages.values() if "error" in said]
     check.equal(failures, [], "its launcher ran on")
+    check(int(found.run.data.tags["restarts"]) >= 1, "its run says that it was taken up again")
     check.equal(
         [step for step, _ in found.losses],
         list(range(ELASTIC_STEPS)),
