@@ -18,7 +18,7 @@ up: $(READY) ## build what is needed, start the cluster, provision the platform,
 prove: $(READY) ## put the running platform through its proofs
 	$(BIN)/seatrial prove local $(FLAGS)
 
-bench: $(READY) ## measure the running platform, then judge what was measured (about half an hour)
+bench: $(READY) ## measure the running platform, then judge what was measured (about an hour)
 	$(BIN)/seatrial bench local $(FLAGS) && $(BIN)/seatrial bench check reports/bench/*.json --junit reports/bench/bench.xml
 
 down: $(READY) ## stop everything and leave nothing behind but the cache

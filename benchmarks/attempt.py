@@ -63,7 +63,14 @@ class Attempt:
         return kept + (now - at) / self.pace >= step
 
     def state_taken(self, step: int) -> float | None:
-        """When the state of this step was taken in this attempt."""
+        """When the state of this step was taken in this attempt, by its pace if it was taken after the log
+        was read; None where it is older than the attempt.
+        """
+        if not self.checkpoints:
+            return None
+        at, last = self.checkpoints[-1]
+        if step > last:
+            return at + (step - last) * (self.pace or 0.0)
         return next((at for at, kept in reversed(self.checkpoints) if kept == step), None)
 
 

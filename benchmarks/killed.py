@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kubernetes import client as k8s
+
 import client
 import workloads
 from benchmarks.attempt import Attempt
@@ -23,6 +25,8 @@ from workloads import checkpoints
 LOOK_EVERY = 0.5
 PATIENCE = 1200
 """Seconds in which a training must come as far as its next kill, and to its end."""
+KILL = ("sh", "-c", f"echo at $(date +%s.%N); {pods.KILL[-1]}")
+"""Says when: on a busy machine it may take seconds until a command runs in a pod."""
 LOOK = "\nprint('seen:', json.dumps({**look(), 'cpu': processor()}))"
 """What is JSON from its first letter on, the Kubernetes client reads, and hands over as Python writes it."""
 
@@ -45,7 +49,7 @@ class Training:
     settings: dict[str, Any]
     """Of `train_delay`, by name."""
     last_look: int
-    """The step at which the nodes are looked at for the last time."""
+    """The step of the last attempt, at which the nodes are looked at for the last time; 0 is its begin."""
     kills: tuple[Kill, ...] = ()
 
 
@@ -134,9 +138,8 @@ class Observer:
     def strike(self, number: int, kill: Kill) -> None:
         """Kill when the training is at the step, which lies somewhere between two checkpoints."""
         attempt = self.reached(number, kill.step)
-        at = time.time()
-        pods.execute(self.platform, self.pod(kill.rank), pods.KILL)
-        self.tell("attempt", number=number, made=self.made(number), log=attempt.lines)
+        at = float(pods.execute(self.platform, self.pod(kill.rank), KILL).partition("at")[2].split()[0])
+        self.tell("attempt", number=number, made=self.made(number), log=(self.printed() or attempt).lines)
         again = f"all pods to be made anew after kill {number + 1}"
         until(lambda: len(self.watched.of(number + 1)) == self.wanted.ranks, again, 300)
         self.tell("kill", number=number, **asdict(kill), at=at, failed=self.failed(number, at))
@@ -159,14 +162,21 @@ class Observer:
                     f"the training was done before step {step} of attempt {number + 1} was seen",
                     "give it more epochs",
                 )
-            try:
-                found[:] = [Attempt.of(pods.log(self.platform, self.pod(0), timestamps=True).splitlines())]
-            except Exception:
-                return False  # Its container has not started, or the pod is about to go.
-            return found[0].has_come_to(step, time.time())
+            now = self.printed()
+            if now is None:
+                return False
+            found[:] = [now]
+            return now.has_come_to(step, time.time())
 
         until(there, f"step {step} in attempt {number + 1} of the training", PATIENCE)
         return found[0]
+
+    def printed(self) -> Attempt | None:
+        """What rank 0 has printed; None while its container has not started, or when it is gone."""
+        try:
+            return Attempt.of(pods.log(self.platform, self.pod(0), timestamps=True).splitlines())
+        except (LookupError, k8s.ApiException):
+            return None
 
     def pod(self, rank: int) -> Any:
         return pods.of_rank(self.platform, self.job.namespace, self.job.selector, rank)

@@ -17,6 +17,8 @@ from client.platform import Platform
 HOPELESS = {"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"}
 """Reasons for which a container waits that do not go away by waiting."""
 LOG_LINES = 12
+LOG_LETTERS = 400
+"""Of each: a program's line of numbers can be long."""
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 KILL = ("sh", "-c", "kill -9 -1")
 """Ends all of a container but its first process: nothing inside can kill that, and it ends by itself then."""
@@ -205,4 +207,4 @@ def last_lines(platform: Platform, namespace: str, pod: str) -> list[str]:
         text = platform.core.read_namespaced_pod_log(pod, namespace, tail_lines=LOG_LINES)
     except k8s.ApiException:
         return []  # It never started.
-    return str(text).splitlines()
+    return [line[:LOG_LETTERS] for line in str(text).splitlines()]

@@ -63,7 +63,7 @@ def main() -> None:
             watch.tell("seen", **seen)
     if rank == 0:
         watch.tell("done", sizes=len(sizes))
-    dist.destroy_process_group()
+    ranks.leave()
 
 
 if __name__ == "__main__":

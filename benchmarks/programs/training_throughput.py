@@ -62,7 +62,7 @@ def main() -> None:
             watch.tell("seen", **node)
     if rank == 0:
         watch.tell("done", ranks=world)
-    dist.destroy_process_group()
+    ranks.leave()
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def training(plan: Plan, turn: Turn, side: str) -> Training:
         image=plan.image,
         ranks=RANKS,
         settings={**CONFIG, "epochs": epochs},
-        last_look=int(epochs * STEPS_AN_EPOCH * (1 - MARGIN / 2)),
+        last_look=0 if side == "killed" else epochs * STEPS_AN_EPOCH // 2,
         kills=kills(plan.seed, turn) if side == "killed" else (),
     )
 
