@@ -108,7 +108,7 @@ def test_the_choice_is_remembered_with_the_cluster(tmp_path: Path, monkeypatch: 
 def test_every_part_says_what_it_costs() -> None:
     core, training, tuning, queueing = chosen_parts.costs()
     assert (core.part, training.part, tuning.part) == ("core", "training", "tuning")
-    assert (queueing.part, queueing.memory) == ("queueing", 192 * 2**20)
+    assert (queueing.part, queueing.memory) == ("queueing", 128 * 2**20)
     assert queueing.seconds > 60
     assert core.seconds > training.seconds > 60
     assert core.megabytes > training.megabytes > 100

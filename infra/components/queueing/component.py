@@ -22,6 +22,16 @@ _FRAMEWORKS = {
 }
 """What is queued, by Kueue's names, and the plural of the kind."""
 
+_LEADERSHIP = {
+    "leaderElect": True,
+    "resourceName": "c1f6bfd2.kueue.x-k8s.io",
+    # Who cannot renew in time ends itself, and the webhooks with it: 10 seconds were too short on a busy
+    # machine.
+    "leaseDuration": "60s",
+    "renewDeadline": "40s",
+    "retryPeriod": "5s",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class QueueingInputs:
@@ -101,7 +111,7 @@ class Queueing(pulumi.ComponentResource):
             "health": {"healthProbeBindAddress": ":8081"},
             "metrics": {"bindAddress": ":8443", "enableClusterQueueResources": True},
             "webhook": {"port": 9443},
-            "leaderElection": {"leaderElect": True, "resourceName": "c1f6bfd2.kueue.x-k8s.io"},
+            "leaderElection": _LEADERSHIP,
             "clientConnection": {"qps": 50, "burst": 100},
             "manageJobsWithoutQueueName": self._settings.every_job,
             # Jobs of the platform itself, which are made before Kueue runs, never ask it.

@@ -23,7 +23,7 @@ class PoolSettings(Settings):
 
 
 class QueueingSettings(Settings):
-    resources: Resources = Resources(cpu="10m", memory="192Mi")
+    resources: Resources = Resources(cpu="10m", memory="128Mi")
     """Kueue's controller and webhook."""
     pools: Mapping[str, PoolSettings] = {
         "cpu": PoolSettings(cpu="2", memory="8Gi"),
