@@ -1,7 +1,7 @@
 """`python -m workloads.launch -- COMMAND` runs a launcher (mpirun, horovodrun), and ends as its ranks ended.
 
-The ranks run in other pods, which go when the launcher ends: what rank 0 says of its end (`common.run`), or the
-first rank that failed, comes by the launcher's output and becomes the termination message of this pod.
+The ranks run in other pods, which go when the launcher ends: what rank 0 says of its end (`common.run`), or
+the first rank that failed, comes by the launcher's output and becomes the termination message of this pod.
 """
 
 import json
