@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.results import Better, Role, Tier, Unit
-from client import Platform
+from client import Platform, outputs
 
 Values = Mapping[str, Sequence[float]]
 """Metric key → what was measured, in order."""
@@ -149,7 +149,7 @@ class Benchmark:
 
 NEEDS: dict[str, Callable[[Platform], bool]] = {
     "data": lambda platform: "S3_BUCKET" in platform.access,
-    "tuning": lambda platform: "OPTUNA_STORAGE" in platform.access,
+    "tuning": lambda platform: set(outputs.SECRET_ACCESS_OF["tuning"]) <= set(platform.access),
 }
 """Part of the platform → whether it is there."""
 

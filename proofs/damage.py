@@ -11,6 +11,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
+import client
 from client import Platform, outputs
 from proofs import probe
 from proofs.subjects import training, tuning
@@ -86,6 +87,36 @@ def _delete(delete: Callable[[], Any]) -> None:
     except k8s.ApiException as error:
         if error.status != 404:
             raise
+
+
+@contextmanager
+def metadata_apart(platform: Platform) -> Iterator[None]:
+    """The object store keeps the metadata of objects in files of their own."""
+    apps = k8s.AppsV1Api(platform.api)
+    name, namespace = client.platform.service_of(client.platform.host_of(platform.access["AWS_ENDPOINT_URL"]))
+    (container,) = apps.read_namespaced_stateful_set(name, namespace).spec.template.spec.containers
+
+    def serve(arguments: list[str]) -> None:
+        changed = {"containers": [{"name": container.name, "args": arguments}]}
+        apps.patch_namespaced_stateful_set(name, namespace, {"spec": {"template": {"spec": changed}}})
+        until(lambda: _rolled_out(apps.read_namespaced_stateful_set(name, namespace)), f"{name} to serve")
+
+    place = container.args.index("posix") + 1
+    try:
+        serve([*container.args[:place], "--sidecar", "/tmp", *container.args[place:]])
+        yield
+    finally:
+        serve(container.args)
+
+
+def _rolled_out(item: Any) -> bool:
+    """The pods of a StatefulSet are those of its newest template, and ready."""
+    status = item.status
+    return bool(
+        status.observed_generation == item.metadata.generation
+        and status.update_revision == status.current_revision
+        and status.ready_replicas == item.spec.replicas
+    )
 
 
 @contextmanager

@@ -189,6 +189,12 @@ def _of_the_data() -> tuple[Fault, ...]:
             _S3_REFUSES,
         ),
         Fault(
+            "metadata-apart",
+            damage.metadata_apart,
+            ("data.an_object_is_replaced_whole",),
+            ("each read gave an object that was put",),
+        ),
+        Fault(
             "wrong-trino-password",
             _wrong("TRINO_PASSWORD"),
             ("data.every_row_arrived", "training.a_training_runs_now"),

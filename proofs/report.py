@@ -14,7 +14,7 @@ import jinja2
 from rich.table import Table
 
 from proofs import figures
-from proofs.run import FAILED, NOT_RUN, PASSED, SKIPPED, Result, ok
+from proofs.run import FAILED, NOT_RUN, PASSED, SKIPPED, Result, holds, ok
 
 MARKS = {
     PASSED: ("✓", "green"),
@@ -60,6 +60,11 @@ def summary(results: Sequence[Result]) -> str:
     found = count(results)
     parts = [f"{found[name]} {name}" for name in MARKS if found[name]]
     return f"{len(results)} proofs, {found['assertions']} assertions: {', '.join(parts) or 'none ran'}"
+
+
+def red(results: Sequence[Result]) -> list[str]:
+    """A line for each proof that makes the run fail: its name and the cause."""
+    return [f"{entry.result}: {entry.name}: {entry.cause}" for entry in results if not holds(entry)]
 
 
 def write(

@@ -234,15 +234,15 @@ def place_of(error: Exception, entry: Proof) -> str:
 
 
 def ok(results: Sequence[Result]) -> bool:
-    """Every chosen proof passed, or was skipped with a recorded reason; no proof at all is not a pass."""
-    return (
-        bool(results)
-        and all(
-            entry.result == PASSED or (entry.result == SKIPPED and bool(entry.cause)) for entry in results
-        )
-        and all(entry.assertions > 0 for entry in results if entry.result == PASSED)
-        and any(entry.result == PASSED for entry in results)
-    )
+    """Every chosen proof holds, and at least one ran: no proof at all is not a pass."""
+    return all(map(holds, results)) and any(entry.result == PASSED for entry in results)
+
+
+def holds(entry: Result) -> bool:
+    """It passed and asserted something, or was skipped with a recorded reason."""
+    if entry.result == PASSED:
+        return entry.assertions > 0
+    return entry.result == SKIPPED and bool(entry.cause)
 
 
 def brief(results: Sequence[Result]) -> list[dict[str, Any]]:

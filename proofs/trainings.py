@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from botocore.exceptions import FlexibleChecksumError
 from kubernetes import client as k8s
 from kubernetes.stream import stream
 
@@ -143,18 +142,10 @@ def kept(platform: Platform, training: str, store: Any = None) -> list[dict[str,
     return found
 
 
-def seen(platform: Platform, training: str, store: Any) -> list[dict[str, Any]]:
-    """The same while the training goes on: what is replaced while it is read does not fit its checksum."""
-    try:
-        return kept(platform, training, store)
-    except FlexibleChecksumError:
-        return []
-
-
 def reached(platform: Platform, training: str, step: int, patience: float = 120) -> None:
     """Wait until a checkpoint of this step, or a later one, is there."""
     store, deadline = platform.s3(), time.monotonic() + patience
-    while not (there := seen(platform, training, store)) or there[0]["step"] < step:
+    while not (there := kept(platform, training, store)) or there[0]["step"] < step:
         if time.monotonic() > deadline:
             raise TimeoutError(f"training {training} had no checkpoint of step {step} after {patience:.0f} s")
         time.sleep(0.02)

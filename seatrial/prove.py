@@ -48,6 +48,9 @@ def run_proofs(
         out.print_json(json.dumps(run.brief(results)))
     else:
         out.print(report.table(results))
+        # Once more at the end, where people and logs that are cut off still show it.
+        for line in report.red(results):
+            out.print(line, style="red", markup=False)
         out.print(f"{report.summary(results)}\nreport: {files['html']}", markup=False)
     if not run.ok(results):
         raise typer.Exit(1)

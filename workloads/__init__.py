@@ -8,6 +8,7 @@ import importlib
 import inspect
 from collections.abc import Collection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 COMMON_IMAGE = "workloads"
@@ -27,13 +28,11 @@ def manifest(
     Some workloads come in several forms: `served` are the kinds that the cluster has, and the first form that
     is among them is taken (the last, when none is).
     """
-    if workload not in names():
-        raise ValueError(f"there is no workload '{workload}'; there are: {', '.join(names())}")
-    module = importlib.import_module(f"workloads.{workload}.manifest")
+    module = _module(workload)
     forms = getattr(module, "FORMS", ())
     if forms and served is not None:
         options["form"] = next((form for form in forms if form in served), forms[-1])
-    if unknown := options.keys() - inspect.signature(module.objects).parameters.keys():
+    if unknown := options.keys() - _options(module):
         raise ValueError(f"workload {workload} has no option {', '.join(sorted(unknown))}")
     beside = getattr(module, "IMAGE", None)
     objects: list[dict[str, Any]] = module.objects(image_of(image, beside) if beside else image, **options)
@@ -53,3 +52,24 @@ def image_of(image: str, name: str) -> str:
     if "@" in image or own != COMMON_IMAGE:
         raise ValueError(f"'{image}' does not tell which image called {name} is meant; name that one")
     return f"{folder}/{name}:{tag}"
+
+
+def options(workload: str) -> set[str]:
+    """What `manifest` takes for this workload, by name."""
+    return _options(_module(workload))
+
+
+def parts(workload: str) -> tuple[str, ...]:
+    """The parts of a platform that the workload does not run without, besides the core."""
+    found: tuple[str, ...] = getattr(_module(workload), "PARTS", ())
+    return found
+
+
+def _module(workload: str) -> ModuleType:
+    if workload not in names():
+        raise ValueError(f"there is no workload '{workload}'; there are: {', '.join(names())}")
+    return importlib.import_module(f"workloads.{workload}.manifest")
+
+
+def _options(module: ModuleType) -> set[str]:
+    return set(inspect.signature(module.objects).parameters) - {"image"}

@@ -47,6 +47,30 @@ def objects(
     return [_service(name, namespace), _job(main, name, pods, gpus, namespace)]
 
 
+def workload(
+    module: str,
+    image: str,
+    *,
+    name: str,
+    form: str = "TrainJob",
+    config: str = "tiny",
+    ranks: int = 2,
+    gpus: int = 0,
+    namespace: str = "workloads",
+    arguments: list[str] | None = None,
+) -> list[dict[str, Any]]:
+    """The objects of a workload that trains, in one of the FORMS: `ranks` pods, each with `gpus` GPUs
+    and as many processes.
+
+    Without GPUs a pod has one process. With them `image` must hold a PyTorch for them.
+    """
+    main = torchrun(
+        image, module, ["--config", config, *(arguments or [])],
+        gpus=gpus, cpu="200m", memory="700Mi", memory_limit="2Gi",
+    )  # fmt: skip
+    return objects(main, form=form, name=name, pods=ranks, gpus=gpus, namespace=namespace)
+
+
 def _train_job(main: dict[str, Any], name: str, pods: int, gpus: int, namespace: str) -> dict[str, Any]:
     return {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",

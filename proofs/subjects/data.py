@@ -1,11 +1,15 @@
 """The flights in the lake: complete, right, traceable and behind a password."""
 
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
 import pandas as pd
+from botocore.exceptions import FlexibleChecksumError
 
 from client import Platform
 from proofs import probe
@@ -117,6 +121,43 @@ def the_files_are_in_the_object_store(platform: Platform, check: Check) -> None:
     ((months,),) = platform.sql(f'SELECT count(*) FROM {PLACE}."flights$partitions"')
     check.equal(months, 12, "there is a partition a month")
     check.equal(sum(count for *_, count in files), 336_776, "the files hold all flights")
+
+
+@proof("data")
+def an_object_is_replaced_whole(platform: Platform, check: Check) -> None:
+    """Who reads an object while it is put anew gets the old one or the new one, with its checksum."""
+    where = {"Bucket": platform.access["S3_BUCKET"], "Key": f"proof-{uuid.uuid4().hex[:8]}"}
+    texts = [f"{number} " * (number + 1) for number in range(150)]
+    writer, reader = platform.s3(), platform.s3()
+    writer.put_object(**where, Body=texts[0].encode())
+    done = threading.Event()
+
+    def put() -> None:
+        try:
+            for text in texts:
+                writer.put_object(**where, Body=text.encode())
+        finally:
+            done.set()
+
+    read: list[str] = []
+    with ThreadPoolExecutor(1) as other:
+        putting = other.submit(put)
+        while not done.is_set():
+            read.append(_read(reader, where))
+        putting.result()
+    reader.delete_object(**where)
+    torn = [text for text in read if text not in texts]
+    check(len(set(read)) > 10, "it was read between the puts", read=len(read), different=len(set(read)))
+    check(
+        not torn, "each read gave an object that was put", torn=f"{len(torn)} of {len(read)}", first=torn[:1]
+    )
+
+
+def _read(s3: Any, where: dict[str, str]) -> str:
+    try:
+        return str(s3.get_object(**where)["Body"].read().decode())
+    except FlexibleChecksumError as mismatch:
+        return str(mismatch)
 
 
 @proof("data")

@@ -84,7 +84,7 @@ def start(platform: Platform, name: str, study: str, workers: int, *arguments: s
 
 def require_part(platform: Platform, check: Check) -> None:
     """Skip where no studies are kept."""
-    if not set(outputs.SECRET_ACCESS_OF_TUNING) <= set(platform.access):
+    if not set(outputs.SECRET_ACCESS_OF["tuning"]) <= set(platform.access):
         check.skip("the part tuning is not provisioned (seatrial up --parts core,tuning)")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.benchmark import Benchmark, Metric, Plan, Seen, Taken, Turn
+from client import outputs
 
 QUIET = Seen(node="work", cpu="EPYC", steal_percent=0.5, swapped_pages=0, load1=1.0)
 
@@ -60,4 +61,4 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Any:
     )
     monkeypatch.setattr("benchmarks.environment.git", lambda *words: "084a288" if "HEAD" in words else "")
     core = Some(read_node=lambda name: Some(metadata=Some(name=name), status=status))
-    return Some(api=None, core=core, access={"OPTUNA_STORAGE": "x"})
+    return Some(api=None, core=core, access=dict.fromkeys(outputs.SECRET_ACCESS_OF["tuning"], "x"))

@@ -7,11 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from client import ClientError, outputs
 from local.errors import LocalError
 from seatrial import context, down
+from seatrial.deploy import require_access
 
 SEATRIAL = str(Path(sys.executable).with_name("seatrial"))
 
@@ -31,6 +35,8 @@ def bare(tmp_path: Path) -> dict[str, str]:
     [
         (["up", "--parts", "nonsense"], "parts are: core"),
         (["deploy", "nothing"], "ingest_flights"),
+        (["deploy", "ingest_flights", "--ranks", "2"], "ingest_flights does not have it"),
+        (["deploy", "train_delay", "--ranks", "0"], "equal to 1"),
         (["open", "nothing"], "mlflow"),
         (["prove", "local", "--deadline", "soon"], "90s,"),
         (["sail"], "No such command"),
@@ -114,3 +120,13 @@ def test_an_interrupted_command_ends_with_130() -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "carries on" in said
+
+
+def test_a_workload_whose_part_is_missing_is_refused_with_the_part() -> None:
+    bare: Any = SimpleNamespace(name="local", access={"S3_BUCKET": "datasets"})
+    with pytest.raises(ClientError, match="needs the part 'tuning'") as refused:
+        require_access(bare, "tune_delay")
+    assert "--parts core,tuning" in refused.value.todo
+    require_access(bare, "train_delay")
+    whole: Any = SimpleNamespace(access=dict.fromkeys(outputs.SECRET_ACCESS_OF["tuning"], "x"))
+    require_access(whole, "tune_delay")

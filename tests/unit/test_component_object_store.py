@@ -29,13 +29,13 @@ def test_versitygw_makes_every_bucket_at_each_start() -> None:
     made = provision(lambda: ObjectStore("s3", ObjectStoreSettings(), INPUTS))
     command = made.pods()["StatefulSet/object-store"]["initContainers"][0]["command"]
     assert command[:2] == ["mkdir", "-p"]
-    assert {"/store/objects/warehouse", "/store/objects/mlflow", "/store/metadata"} <= set(command)
+    assert {"/store/objects/warehouse", "/store/objects/mlflow"} <= set(command)
 
 
 def test_versitygw_serves_the_folder_that_holds_the_buckets() -> None:
     made = provision(lambda: ObjectStore("s3", ObjectStoreSettings(), INPUTS))
     container = made.pods()["StatefulSet/object-store"]["containers"][0]
-    assert container["args"][-4:] == ["posix", "--sidecar", "/store/metadata", "/store/objects"]
+    assert container["args"][-2:] == ["posix", "/store/objects"]
     assert container["readinessProbe"]["httpGet"]["path"] in container["args"]
 
 

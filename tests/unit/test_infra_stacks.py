@@ -40,7 +40,7 @@ def test_the_core_alone_has_nothing_of_other_parts(monkeypatch: pytest.MonkeyPat
     assert not {"Training", "Tuning"} & {each.type.rpartition(":")[2] for each in core.resources}
     assert [each.name for each in core.objects if "training" in json.dumps(each.inputs)] == []
     [access] = [each for each in core.of_kind("Secret") if each.name == "workloads/platform-access"]
-    assert not set(outputs.SECRET_ACCESS_OF_TUNING) & set(access.inputs["data"])
+    assert not set(outputs.SECRET_ACCESS_OF["tuning"]) & set(access.inputs["data"])
     assert core.images() == {image for image, _, _ in releases.local_images(())}
     assert {each.name for each in core.resources} < {each.name for each in built("local").resources}
 

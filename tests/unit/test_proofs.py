@@ -279,3 +279,9 @@ def test_the_table_shows_causes_as_they_are(results: list[Result]) -> None:
     assert "b.bad" in text
     assert "failed: not so: <b>bold</b> [x]" in text
     assert report.summary(results) == "4 proofs, 3 assertions: 1 passed, 1 failed, 1 skipped, 1 not run"
+
+
+def test_what_makes_a_run_fail_is_told_in_a_line_each(results: list[Result]) -> None:
+    told = report.red(results)
+    assert [line.split(": ")[:2] for line in told] == [["failed", "b.bad"], ["not run", "b.none"]]
+    assert told[0].startswith("failed: b.bad: not so: <b>bold</b> [x]")

@@ -5,6 +5,7 @@ from typing import Any
 from workloads.pods import container, labels, pod
 
 NAME = "tune-delay"
+PARTS = ("tuning",)
 
 
 def objects(

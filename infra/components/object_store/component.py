@@ -111,14 +111,13 @@ class ObjectStore(pulumi.ComponentResource):
     def _make_buckets(self) -> dict[str, Any]:
         """For versitygw a bucket is a folder: made at each start, so that a new one needs no other step."""
         folders = [f"{_STORE}/objects/{bucket}" for bucket in self._inputs.buckets]
-        return {
-            **self._common("buckets"),
-            "command": ["mkdir", "-p", f"{_STORE}/metadata", *folders],
-        }
+        return {**self._common("buckets"), "command": ["mkdir", "-p", *folders]}
 
     def _container(self) -> dict[str, Any]:
         options = ["--port", f":{PORT}", "--region", self._settings.region, "--health", _HEALTH, "--quiet"]
-        backend = ["posix", "--sidecar", f"{_STORE}/metadata", f"{_STORE}/objects"]
+        # Not --sidecar: with metadata in files of their own, who reads an object while it is put anew gets
+        # the bytes of one and the checksum of the other, and so does everybody after a kill between the two.
+        backend = ["posix", f"{_STORE}/objects"]
         secret = {
             "ROOT_ACCESS_KEY": (CREDENTIALS, "access-key"),
             "ROOT_SECRET_KEY": (CREDENTIALS, "secret-key"),
