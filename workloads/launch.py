@@ -1,7 +1,7 @@
 """`python -m workloads.launch -- COMMAND` runs a launcher (mpirun, horovodrun), and ends as its ranks ended.
 
-The ranks run in other pods, which go when the launcher ends: what rank 0 says of its end, or the first rank
-that failed, comes by the launcher's output and becomes the termination message of this pod.
+The ranks run in other pods, which go when the launcher ends: what rank 0 says of its end (`common.run`), or
+the first rank that failed, comes by the launcher's output and becomes the termination message of this pod.
 """
 
 import json
@@ -38,12 +38,17 @@ def told(lines: Iterable[str]) -> list[dict[str, Any]]:
     return found
 
 
-def summary(code: int, said: list[dict[str, Any]], command: str) -> dict[str, Any]:
-    """The last account of rank 0, or the first failure."""
+def ending(code: int, said: list[dict[str, Any]], command: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and termination message: the last account of rank 0, or the first failure.
+
+    A launcher's 0 alone is not believed: when mpirun loses a host with all that ran there, it ends with 0.
+    """
     if code == 0:
-        return next((each for each in reversed(said) if each.get("rank") == 0), {})
+        account = next((each for each in reversed(said) if each.get("rank") == 0), None)
+        if account:
+            return 0, account
     first = next((each["error"] for each in said if "error" in each), None)
-    return {"error": first or f"{command} ended with {code} before any rank said why"}
+    return code or 1, {"error": first or f"{command} ended with {code} before any rank said why"}
 
 
 def main(command: list[str]) -> int:
@@ -52,8 +57,9 @@ def main(command: list[str]) -> int:
     ) as launcher:
         assert launcher.stdout
         said = told(launcher.stdout)
-    code = launcher.returncode if launcher.returncode >= 0 else SIGNAL - launcher.returncode
-    leave(summary(code, said, command[0]))
+    ended = launcher.returncode if launcher.returncode >= 0 else SIGNAL - launcher.returncode
+    code, message = ending(ended, said, command[0])
+    leave(message)
     return code
 
 

@@ -144,11 +144,14 @@ def test_what_a_rank_says_is_found_behind_what_a_launcher_puts_before_it() -> No
 
 def test_the_last_account_of_rank_0_counts_and_the_first_failure() -> None:
     later = {"rank": 0, "run_id": "b"}
-    assert launch.summary(0, [RANK_0, RANK_1, later], "mpirun") == later
-    assert launch.summary(1, [RANK_0, {"error": "x"}, {"error": "y"}], "mpirun") == {"error": "x"}
-    assert launch.summary(255, [RANK_0], "mpirun") == {
-        "error": "mpirun ended with 255 before any rank said why"
-    }
+    assert launch.ending(0, [RANK_0, RANK_1, later], "mpirun") == (0, later)
+    assert launch.ending(3, [RANK_0, {"error": "x"}, {"error": "y"}], "mpirun") == (3, {"error": "x"})
+
+
+@pytest.mark.parametrize("said", [[], [RANK_1]])
+def test_a_launcher_that_ends_well_before_rank_0_did_has_failed(said: list[dict[str, Any]]) -> None:
+    message = {"error": "mpirun ended with 0 before any rank said why"}
+    assert launch.ending(0, said, "mpirun") == (1, message)
 
 
 @pytest.mark.parametrize(
