@@ -11,7 +11,7 @@ from typing import Any
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from client.jobs import JobResult
+from client.jobs import Handle, JobResult
 from proofs import probe
 from proofs.run import Check
 from workloads import checkpoints
@@ -82,13 +82,17 @@ def run(
             disturb(training)
         (job,) = client.jobs.jobs(platform, manifest)
         result = client.jobs.follow(job, 300)
-        first = client.pods.of_rank(platform, job.namespace, job.selector, 0)
-        log = client.pods.log(platform, first)
+        log = log_of_rank_0(platform, job) if job.kind.kind == "TrainJob" else ""
     finally:
         client.delete_workloads(platform, name)
         forget(platform, training)
     found = mlflow_run(platform, training)
     return Outcome(result, found, series(platform, found, "loss"), log)
+
+
+def log_of_rank_0(platform: Platform, job: Handle) -> str:
+    """What its pod printed since the job's last restart."""
+    return client.pods.log(platform, client.pods.of_rank(platform, job.namespace, job.selector, 0))
 
 
 @cache
