@@ -15,9 +15,9 @@ from benchmarks.pods import Launch, Printed, Reading, launch, launching, of_kind
 from client import Platform
 
 RANKS = {"two": 2, "one": 1}
-ROWS = 1024
+ROWS = 4096
 CASES = ("weak", "strong")
-CONFIG: dict[str, str | int | float | bool] = {"hidden": 512, "steps": 100, "seed": 13}
+CONFIG: dict[str, str | int | float | bool] = {"hidden": 512, "steps": 60, "seed": 13}
 
 
 def rows_of(ranks: int) -> dict[str, int]:

@@ -145,18 +145,18 @@ def test_a_rank_that_is_missing_is_noticed() -> None:
 def test_a_rank_has_all_its_rows_or_its_share_of_them() -> None:
     values = scaling.read(log("scaling")).values
     assert set(values) == set(scaling.BENCHMARK.keys)
-    for case, rows in (("weak", 1024), ("strong", 512)):
+    for case, rows in (("weak", 4096), ("strong", 2048)):
         steps = values[f"scale.step/{case}"]
         assert values[f"scale.per_rank/{case}"] == [pytest.approx(1000 * rows * len(steps) / sum(steps))]
     with pytest.raises(BenchmarkError, match="printed 0 lines of 'steps', not 2"):
-        scaling.read(without(log("scaling"), '"rows": 512'))
+        scaling.read(without(log("scaling"), '"rows": 2048'))
 
 
 def test_a_rank_alone_has_the_same_rows_in_both_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     launches, _ = measured(scaling.BENCHMARK, monkeypatch, 1)
     told = {wanted.pods: wanted.config["rows"] for wanted in launches}
-    assert told == {1: "1024", 2: "1024 512"}
-    assert scaling.rows_of(1) == {"weak": 1024, "strong": 1024}
+    assert told == {1: "4096", 2: "4096 2048"}
+    assert scaling.rows_of(1) == {"weak": 4096, "strong": 4096}
 
 
 def test_trials_are_read_by_pair_side_and_sampler() -> None:
