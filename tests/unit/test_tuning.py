@@ -38,9 +38,9 @@ def new_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewWorker:
     monkeypatch.setattr(slots, "POLL", 0.05)
     lock = threading.Lock()
 
-    def make(count: int = COUNT, retries: int = 5, heartbeat: int = 1) -> Slots:
+    def make(count: int = COUNT, retries: int = 5, heartbeat: int = 1, grace: int = GRACE) -> Slots:
         kept = slots.storage(
-            f"sqlite:///{tmp_path}/studies.db", heartbeat=heartbeat, grace=GRACE, retries=retries
+            f"sqlite:///{tmp_path}/studies.db", heartbeat=heartbeat, grace=grace, retries=retries
         )
         made = optuna.create_study(
             storage=kept, study_name="s", direction="maximize", load_if_exists=True,
@@ -58,9 +58,9 @@ def objective(trial: Trial) -> float:
     return float(trial.params["x"])
 
 
-def silence() -> None:
+def silence(grace: int = GRACE) -> None:
     """Wait until whoever was not marked alive counts as dead."""
-    time.sleep(GRACE + 1.1)
+    time.sleep(grace + 1.1)
 
 
 def tries(worker: Slots) -> list[FrozenTrial]:
@@ -201,15 +201,15 @@ def test_a_report_on_a_trial_that_was_given_up_ends_it(new_worker: NewWorker) ->
 
 
 def test_a_trial_that_is_marked_alive_is_left_alone(new_worker: NewWorker) -> None:
-    slow, quick = new_worker(count=1), new_worker(count=1)
+    grace = 5  # On a busy machine a mark comes late.
+    slow, quick = new_worker(count=1, grace=grace), new_worker(count=1, grace=grace)
     trial = slow.take()
     assert trial is not None
     waiting = threading.Thread(target=lambda: quick.work(lambda _: pytest.fail("it was taken away")))
 
     def long(trial: Trial) -> float:
         waiting.start()
-        silence()
-        silence()
+        silence(grace)
         return 1.0
 
     assert slow.run(trial, long) is True
