@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from infra import releases, settings
+from infra import settings
 from infra.parts import ALL, COMPONENTS, CORE, Part, parse, text
 from infra.settings_base import Resources
 from local.cluster import Cluster
@@ -83,7 +83,7 @@ def costs() -> list[Cost]:
 
 
 def _cost(part: Part, built: set[str]) -> Cost:
-    own = recipes_for({name for _, name, _ in releases.local_images((part,))}) - built
+    own = recipes_for({image.recipe for image in platform_images((part,))}) - built
     return Cost(part, _seconds(own), _memory(part), _megabytes(own))
 
 

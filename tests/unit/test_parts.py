@@ -9,6 +9,7 @@ import typer
 
 from infra import alerts, parts, releases, settings
 from infra.errors import SettingsError
+from local.images import recipe
 from seatrial import parts as chosen_parts
 
 COMPONENTS = Path(parts.__file__).parent / "components"
@@ -112,6 +113,9 @@ def test_every_part_says_what_it_costs() -> None:
     assert queueing.seconds > 60
     assert core.seconds > training.seconds > 60
     assert core.megabytes > training.megabytes > 100
+    images_of_workloads = [recipe.load(name) for name in ("horovod", "workloads-tensorflow-base")]
+    assert training.seconds > sum(each.seconds for each in images_of_workloads)
+    assert training.megabytes > sum(each.megabytes for each in images_of_workloads)
     local = settings.of_stack_file("local").training
     assert training.memory == sum(
         int(each.memory.removesuffix("Mi")) * 2**20
