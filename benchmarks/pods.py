@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import client
 from benchmarks.benchmark import Seen, Taken, Turn
@@ -20,10 +20,12 @@ from client.pods import Watched
 from workloads import pods
 
 PROGRAMS = Path(__file__).parent / "programs"
-SHARED = ("watch", "ranks")
+SHARED = ("watch", "ranks", "ranks_horovod")
 PORT = 29500
 DEADLINE = 300
 """Seconds that one launch may take."""
+Starter = Literal["torchrun", "mpirun"]
+"""What starts several ranks in one pod."""
 _INDEX = "metadata.labels['batch.kubernetes.io/job-completion-index']"
 
 
@@ -37,6 +39,7 @@ class Launch:
     """Becomes BENCHMARK_CONFIG."""
     pods: int = 1
     processes: int = 1
+    starter: Starter = "torchrun"
 
     @property
     def name(self) -> str:
@@ -216,18 +219,22 @@ def _job(wanted: Launch) -> dict[str, Any]:
 
 
 def _command(wanted: Launch) -> list[str]:
-    """Several ranks in one pod are started by torchrun, as by hand. Its `--standalone` would have them meet
-    under the pod's host name, which need not resolve.
-    """
+    """Several ranks in one pod are started by a launcher, as by hand."""
     program = f"/bench/{wanted.program}.py"
     if wanted.processes == 1:
         return ["python3", program]
+    ranks = str(wanted.processes)
+    if wanted.starter == "mpirun":
+        # Slots are said, and nothing is bound: it would count the machine's cores, not the pod's.
+        here = ["--host", f"localhost:{ranks}", "--bind-to", "none"]
+        return ["mpirun", "-np", ranks, *here, "python3", program]
+    # Its `--standalone` would have them meet under the pod's host name, which need not resolve.
     meeting = ["--nnodes", "1", "--master-addr", "127.0.0.1", "--master-port", str(PORT)]
-    return ["torchrun", *meeting, "--nproc-per-node", str(wanted.processes), program]
+    return ["torchrun", *meeting, "--nproc-per-node", ranks, program]
 
 
 def _meeting(wanted: Launch) -> list[dict[str, Any]]:
-    """Where ranks in pods of their own meet; torchrun says so itself."""
+    """Where ranks in pods of their own meet; a launcher says so itself."""
     if wanted.processes > 1:
         return []
     host = f"{wanted.name}-0.{wanted.name}.{outputs.NAMESPACE_WORKLOADS}.svc.cluster.local"

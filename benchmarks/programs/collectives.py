@@ -1,31 +1,34 @@
-"""Times gloo's all-reduce by message size, and copying in memory, which no transport can beat.
+"""Times the all-reduce by message size, and copying in memory, which no transport can beat.
 
-Every iteration starts at a barrier; each rank times its own. Rank 0 prints what all ranks saw.
+The setting `ranks` names the module by which ranks meet and sum: `ranks` (torch.distributed over gloo) or
+`ranks_horovod`. Every iteration starts at a barrier; each rank times its own. Rank 0 prints what all saw.
 """
 
+import importlib
 import random
 import time
+from types import ModuleType
 
-import ranks
 import torch
-import torch.distributed as dist
 import watch
 
 COPIED = 64 << 20
 """Bytes of a copy: more than any cache holds."""
 
 
-def all_reduce(size: int, iterations: int, rank: int, world: int) -> tuple[list[float], int]:
+def all_reduce(
+    ranks: ModuleType, size: int, iterations: int, rank: int, world: int
+) -> tuple[list[float], int]:
     """Seconds of each iteration here, and how many values of a checked one are wrong."""
     buffer = torch.zeros(size // 4)
     taken = []
     for _ in range(iterations + 1):
-        dist.barrier()
+        ranks.barrier()
         began = time.perf_counter()
-        dist.all_reduce(buffer)
+        ranks.all_reduce(buffer)
         taken.append(time.perf_counter() - began)
     buffer.fill_(rank + 1)
-    dist.all_reduce(buffer)
+    ranks.all_reduce(buffer)
     wrong = int((buffer != world * (world + 1) / 2).sum())
     return taken[1:], wrong  # The first one makes connections and touches memory.
 
@@ -43,6 +46,7 @@ def copies(count: int) -> list[float]:
 
 def main() -> None:
     told = watch.told()
+    ranks = importlib.import_module(told["ranks"])
     rank, world = ranks.join()
     before = watch.look()
     if rank == 0:
@@ -51,7 +55,7 @@ def main() -> None:
     random.Random(told["turn"]).shuffle(sizes)
     for size in sizes:
         iterations = told["iterations_small"] if size <= told["small"] else told["iterations"]
-        seconds, wrong = all_reduce(size, iterations, rank, world)
+        seconds, wrong = all_reduce(ranks, size, iterations, rank, world)
         seen = ranks.gather((seconds, wrong))
         if rank == 0:
             watch.tell(

@@ -39,6 +39,15 @@ def leave() -> NoReturn:
     os._exit(0)
 
 
+def barrier() -> None:
+    dist.barrier()
+
+
+def all_reduce(buffer: torch.Tensor) -> None:
+    """Put the sum over all ranks in the place of each one's values."""
+    dist.all_reduce(buffer)
+
+
 def gather(value: Any) -> list[Any]:
     """The value of each rank, on every rank."""
     everyone: list[Any] = [None] * dist.get_world_size()

@@ -1,7 +1,7 @@
 """What the suite reads from what its programs really printed.
 
 The logs in data/benchmarks/ were recorded on a busy two-core machine: the two with ranks in the files of the
-workloads' image, the one of tuning with Optuna 5.0.0 and PostgreSQL 15.
+workloads' image, the one of Horovod in a pod, the one of tuning with Optuna 5.0.0 and PostgreSQL 15.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import benchmark, pods
+from benchmarks import all_reduce, benchmark, pods
 from benchmarks.benchmark import Benchmark, Plan, Taken, Turn
 from benchmarks.errors import BenchmarkError
 from benchmarks.pods import Launch, Printed
-from benchmarks.suite import collectives, goodput, scaling, training_throughput, tuning_storage
+from benchmarks.suite import collectives, goodput, horovod, scaling, training_throughput, tuning_storage
 
 DATA = Path(__file__).parent / "data" / "benchmarks"
 TURNS = [
@@ -26,6 +26,7 @@ TURNS = [
 READERS: dict[str, Any] = {
     "collectives": collectives.read,
     "goodput": goodput.read,
+    "horovod": horovod.read,
     "scaling": scaling.read,
     "training_throughput": training_throughput.read,
     "tuning_storage": lambda text: tuning_storage.read(text, TURNS),
@@ -62,7 +63,7 @@ def test_output_that_is_cut_off_is_refused(name: str) -> None:
     with pytest.raises(BenchmarkError, match="was not done when its output ended"):
         READERS[name](without(whole, '"done"'))
     with pytest.raises(BenchmarkError, match="is torn"):
-        READERS[name](whole[: len(whole) // 2])
+        READERS[name](whole[: whole.index("}", len(whole) // 2)])
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -100,7 +101,7 @@ def test_collectives_use_the_slowest_rank_and_the_factor_of_nccl_tests() -> None
     values = collectives.read(text).values
     assert values["coll.algbw/16MiB"][0] == pytest.approx(16 * 2**20 / slowest / 1e9)
     assert values["coll.busbw/16MiB"] == pytest.approx(values["coll.algbw/16MiB"]), "2 (n - 1) / n is 1 for 2"
-    assert [collectives.bus_factor(n) for n in (1, 2, 4)] == [0, 1, 1.5]
+    assert [all_reduce.bus_factor(n) for n in (1, 2, 4)] == [0, 1, 1.5]
     fastest = max(values["coll.memcpy"])
     assert values["coll.efficiency/16MiB"][0] == pytest.approx(values["coll.busbw/16MiB"][0] / fastest)
     assert min(values["coll.latency"]) > 10, "microseconds"
@@ -116,6 +117,14 @@ def test_one_rank_has_no_bus() -> None:
 def test_a_size_that_is_missing_is_noticed() -> None:
     with pytest.raises(BenchmarkError, match="printed 7 lines of 'all_reduce', not 8"):
         collectives.read(without(log("collectives"), '"bytes": 16384,'))
+
+
+def test_horovod_is_read_as_the_collectives_are() -> None:
+    reading = horovod.read(log("horovod"))
+    assert set(reading.values) == set(horovod.BENCHMARK.keys)
+    assert reading.values["coll.wrong"] == [0] * 8
+    assert 900 < sorted(reading.values["coll.latency"])[50] < 1300, "one cycle of Horovod, in microseconds"
+    assert len(reading.seen) == 2
 
 
 def test_throughput_is_all_rows_over_the_time_after_the_warm_up() -> None:
@@ -198,9 +207,9 @@ def measured(
     monkeypatch.setattr(f"{module}.launch", printing)
     removed: list[str] = []
     monkeypatch.setattr("client.delete_workloads", lambda _, name: removed.append(name))
-    seeds = (seed for seed in range(1000) if fits(Plan(entry.sides, image="w:1", pairs=pairs, seed=seed)))
-    found = list(entry.measure(Some(), Plan(entry.sides, image="w:1", pairs=pairs, seed=next(seeds))))
-    program = {"scaling": "training_throughput"}.get(entry.name, entry.name)
+    plans = (Plan(entry.sides, image="r/workloads:1", pairs=pairs, seed=seed) for seed in range(1000))
+    found = list(entry.measure(Some(), next(plan for plan in plans if fits(plan))))
+    program = {"scaling": "training_throughput", "horovod": "collectives"}.get(entry.name, entry.name)
     assert removed == [f"bench-{program.replace('_', '-')}"]
     return launches, found
 
@@ -218,7 +227,8 @@ def test_every_pair_has_every_declared_metric(entry: Benchmark, monkeypatch: pyt
         for metric in entry.metrics:
             for side in entry.sides if metric.compared else entry.sides[:1]:
                 assert set(metric.keys) <= set(taken.values[side]), (metric.id, side)
-        assert taken.images == {"w:1": "sha256:aa"}
+        image = "r/workloads-horovod:1" if entry.name == "horovod" else "r/workloads:1"
+        assert taken.images == {image: "sha256:aa"}
         assert taken.seen
         assert taken.log
 
@@ -228,6 +238,18 @@ def test_sides_are_launched_in_the_order_of_the_coin(monkeypatch: pytest.MonkeyP
     shapes = ["pods" if wanted.pods == 2 else "one_pod" for wanted in launches]
     assert shapes == [side for taken in found for side in taken.turn.order]
     assert {taken.turn.order for taken in found} == {("pods", "one_pod"), ("one_pod", "pods")}
+
+
+def test_both_libraries_sum_in_one_pod_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    launches, found = measured(horovod.BENCHMARK, monkeypatch, 4)
+    sides = [side for taken in found for side in taken.turn.order]
+    assert {(wanted.image, wanted.pods, wanted.processes) for wanted in launches} == {
+        ("r/workloads-horovod:1", 1, 2)
+    }
+    means = {"horovod": ("mpirun", "ranks_horovod"), "ddp": ("torchrun", "ranks")}
+    assert [(w.starter, w.config["ranks"]) for w in launches] == [means[side] for side in sides]
+    for one, other in zip(launches[::2], launches[1::2], strict=True):
+        assert {**one.config, "ranks": ""} == {**other.config, "ranks": ""}, "sizes come in one order"
 
 
 def test_pairs_of_tuning_share_a_launch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +287,17 @@ def test_two_processes_are_started_by_torchrun_in_one_pod_with_as_much_processor
     assert "MASTER_ADDR" not in {entry["name"] for entry in main["env"]}
 
 
+def test_two_processes_of_horovod_are_started_by_mpirun_on_as_many_slots() -> None:
+    spec = job(Launch("collectives", "w:1", {}, processes=2, starter="mpirun"))["spec"]
+    (main,) = spec["template"]["spec"]["containers"]
+    assert (spec["completions"], main["resources"]["limits"]["cpu"]) == (1, "4")
+    assert main["command"][:5] == ["mpirun", "-np", "2", "--host", "localhost:2"]
+    assert main["command"][-2:] == ["python3", "/bench/collectives.py"]
+
+
 def test_the_program_and_what_it_imports_travel_together() -> None:
     files = next(item for item in pods.manifests(Launch("collectives", "w:1", {})) if "data" in item)
-    assert set(files["data"]) == {"watch.py", "ranks.py", "collectives.py"}
+    assert set(files["data"]) == {"watch.py", "ranks.py", "ranks_horovod.py", "collectives.py"}
     assert "def main" in files["data"]["collectives.py"]
 
 
