@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -94,6 +95,18 @@ def test_a_worker_that_comes_late_runs_nothing(new_worker: NewWorker) -> None:
     assert late.finished()
     assert late.work(lambda _: pytest.fail("a trial too many")) == []
     assert len(tries(late)) == COUNT
+
+
+def test_a_worker_reads_the_tries_twice_a_trial(new_worker: NewWorker) -> None:
+    worker = new_worker()
+    worker.take()  # The first queues the slots, and reads once more for that.
+    statements: list[str] = []
+    sqlalchemy.event.listen(
+        worker.storage.engine, "before_cursor_execute", lambda *given: statements.append(given[2])
+    )
+    assert worker.take() is not None
+    # Every such reading begins with the study: once to mend, and once that Optuna does when it is asked.
+    assert sum("FROM studies" in statement for statement in statements) == 2
 
 
 def test_the_last_worker_waits_for_a_silent_trial_and_runs_it_with_the_same_parameters(

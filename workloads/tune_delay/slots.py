@@ -134,18 +134,26 @@ class Slots:
         return len(with_result(self.study.get_trials(deepcopy=False))) == self.count
 
     def _mend(self) -> list[FrozenTrial]:
-        """Give up silent trials, queue slots that need it; returns all tries, by number."""
+        """Give up silent trials, queue slots that need it; returns all tries, by number.
+
+        They are read once more only where something was queued: reading them is seven statements.
+        """
         optuna.storages.fail_stale_trials(self.study)
+        found = self.study.get_trials(deepcopy=False)
         by_slot: dict[int, list[FrozenTrial]] = defaultdict(list)
-        for each in self.study.get_trials(deepcopy=False):
+        for each in found:
             by_slot[each.user_attrs[SLOT]].append(each)
+        queued = False
         for slot in range(self.count):
             tries = by_slot[slot]
             if not tries:
                 self.study.enqueue_trial({}, user_attrs={SLOT: slot})
             elif all(each.state == TrialState.FAIL for each in tries):
                 self._queue_again(tries[-1])
-        return self.study.get_trials(deepcopy=False)
+            else:
+                continue
+            queued = True
+        return self.study.get_trials(deepcopy=False) if queued else found
 
     def _queue_again(self, failed: FrozenTrial) -> None:
         before = len(self.study.get_trials(deepcopy=False))
