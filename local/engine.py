@@ -238,7 +238,9 @@ def _break_stale_locks(folder: Path) -> None:
 
 
 def _is_pulumi(pid: int) -> bool:
+    """Whether it works: one that was killed is there until its parent, or the machine's init, looks."""
     try:
-        return "pulumi" in psutil.Process(pid).name()
+        process = psutil.Process(pid)
+        return "pulumi" in process.name() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -220,6 +221,16 @@ def test_the_lock_of_a_pulumi_at_work_is_left_alone(
     with pytest.raises(LocalError, match=rf"(?s)process {working_pulumi}, since.*delete"):
         engine.init_stack("local", CHECKOUT, variables)
     assert file.exists()
+
+
+def test_the_lock_of_a_killed_pulumi_is_stale_before_anybody_looked(
+    working_pulumi: int, variables: dict[str, str]
+) -> None:
+    file = lock(variables, working_pulumi, socket.gethostname())
+    os.kill(working_pulumi, signal.SIGKILL)
+    os.waitid(os.P_PID, working_pulumi, os.WEXITED | os.WNOWAIT)  # Ended, and still there.
+    engine.init_stack("local", CHECKOUT, variables)
+    assert not file.exists()
 
 
 def test_a_lock_is_stale_although_the_machine_had_another_name(variables: dict[str, str]) -> None:
