@@ -105,6 +105,8 @@ def judge_ratio(results: Results, metric: Measured, expected: Expectation, alpha
     sign = 1 if metric.better == "lower" else -1
     found = statistics.effect(sign * np.log(candidate / base / wanted), blocks, alpha)
     word, note = statistics.verdict(found, statistics.SLACK[metric.tier]), ""
+    if word == "regression" and not statistics.enough(found.pairs, alpha):
+        word, note = "inconclusive", "; worse, but these are too few pairs to be sure"
     if word == "regression" and not expected.evidence:
         word, note = "inconclusive", f"; worse, but the limit has no evidence: {expected.no_evidence}"
     ratio, bounds = of_candidate(found, wanted, sign)

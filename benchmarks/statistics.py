@@ -74,6 +74,13 @@ def resampled_medians(values: Floats, blocks: Sequence[int]) -> Floats:
     return np.array([np.median(np.concatenate([pools[place] for place in row])) for row in draws])
 
 
+def enough(pairs: int, alpha: float) -> bool:
+    """Whether so many pairs, all of them worse, would be worse by chance less often than `alpha`: 7 for 1 %.
+    The bounds do not tell: of a single pair both are its own ratio.
+    """
+    return bool(0.5**pairs <= alpha)
+
+
 def verdict(found: Effect, slack: Slack) -> str:
     """`regression`, `improvement`, `pass` or `inconclusive`; a ratio above 1 is worse."""
     if found.lower > 1 and found.ratio > 1 + slack.delta:

@@ -89,6 +89,14 @@ def test_too_few_pairs_of_a_noisy_metric_are_inconclusive(run: Any, tmp_path: Pa
     assert told(noisy, SPEED).verdict == "inconclusive"
 
 
+def test_fewer_pairs_than_could_be_chance_do_not_fail(run: Any) -> None:
+    verdict = told(run(1.5, pairs=6), SPEED)
+    assert verdict.verdict == "inconclusive"
+    assert verdict.message.endswith("; worse, but these are too few pairs to be sure")
+    assert told(run(1.5, pairs=7), SPEED).verdict == "regression"
+    assert told(run(1.5, pairs=8, looks=3), SPEED).verdict == "inconclusive", "the first look has 0.3 %"
+
+
 def test_a_limit_without_evidence_warns_and_does_not_fail(run: Any) -> None:
     entry = {"metric": "m.speed", "ratio": 1.0, "because": "b", "no_evidence": "not run by us yet"}
     verdict = told(run(1.5), entry)
