@@ -2,6 +2,10 @@
 Optuna; a worker's death is what it leaves: a trial that nobody marks alive any more.
 """
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -315,3 +319,30 @@ def test_another_question_under_the_same_name_is_refused() -> None:
     with pytest.raises(WorkloadError, match=r"study s .* else: settings.trials was 8 and is 9; give"):
         study.refuse_another("s", there, asked)
     study.refuse_another("s", asked, asked)
+
+
+def test_the_profile_counts_what_the_page_on_it_says(tmp_path: Path) -> None:
+    """docs/explanation/tuning-storage.md has the same figures; on SQLite Optuna says the same statements."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, root / "benchmarks/programs/tuning_profile.py"],
+        env={
+            **os.environ,
+            "BENCHMARK_CONFIG": json.dumps({"trials": 2}),
+            "OPTUNA_STORAGE": f"sqlite:///{tmp_path}/profile.db",
+            "PYTHONPATH": str(root),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told[-1] == {"bench": "done"}
+    durable = [each for each in told if each["bench"] == "step" and each["storage"] == "RDBStorage"]
+    counts = {(each["subject"], each["step"]): (each["statements"], each["commits"]) for each in durable}
+    assert counts["tuning_storage", "second parameter"] == (2.5, 1)  # The first looks for the distribution.
+    assert counts["tuning_storage", "tell"] == counts["tune_delay", "tell"] == (16, 3)
+    assert counts["tune_delay", "report"] == (24, 8)
+    shares = [each["shares"] for each in told if each["bench"] == "layers"]
+    assert all(abs(sum(each.values()) - 1) < 0.01 for each in shares)
+    assert len(shares) == 4
