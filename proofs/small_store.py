@@ -52,10 +52,14 @@ class SmallStore:
             raise
         return True
 
-    def make_room(self) -> None:
-        """Delete what it was filled with."""
+    def make_room(self, size: int | None = None) -> None:
+        """Delete what it was filled with, until there are `size` bytes; all of it if that is not given."""
+        room = 0
         for entry in listed(self.s3, self.bucket, FILLER):
+            if size is not None and room >= size:
+                return
             self.s3.delete_object(Bucket=self.bucket, Key=entry["Key"])
+            room += entry["Size"]
 
 
 @contextmanager
@@ -101,7 +105,7 @@ def objects(platform: Platform, image: str, size: int) -> list[dict[str, Any]]:
     main.pop("envFrom")
     main["args"] = [
         "--port", f":{PORT}", "--region", platform.access.get("AWS_REGION", "us-east-1"),
-        "--health", "/health", "--quiet", "posix", "--sidecar", "/store/metadata", "/store/objects",
+        "--health", "/health", "--quiet", "posix", "/store/objects",
     ]  # fmt: skip
     main["env"] = [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": pods.ACCESS_SECRET, "key": key}}}
@@ -110,7 +114,7 @@ def objects(platform: Platform, image: str, size: int) -> list[dict[str, Any]]:
     main["volumeMounts"].append({"name": "store", "mountPath": "/store"})
     main["readinessProbe"] = {"httpGet": {"path": "/health", "port": PORT}, "periodSeconds": 1}
     buckets = [platform.access["S3_BUCKET"], platform.access["S3_WAREHOUSE_BUCKET"]]
-    folders = ["/store/metadata", *(f"/store/objects/{bucket}" for bucket in buckets)]
+    folders = [f"/store/objects/{bucket}" for bucket in buckets]
     first = {
         **{key: main[key] for key in ("image", "resources", "securityContext", "volumeMounts")},
         "name": "buckets", "command": ["mkdir", "-p", *folders],
