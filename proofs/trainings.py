@@ -155,9 +155,9 @@ def kept(platform: Platform, training: str, store: Any = None) -> list[dict[str,
     return found
 
 
-def reached(platform: Platform, training: str, step: int, patience: float = 120, store: Any = None) -> None:
+def reached(platform: Platform, training: str, step: int, patience: float = 120) -> None:
     """Wait until a checkpoint of this step, or a later one, is there."""
-    store, deadline = store or platform.s3(), time.monotonic() + patience
+    store, deadline = platform.s3(), time.monotonic() + patience
     while not (there := kept(platform, training, store)) or there[0]["step"] < step:
         if time.monotonic() > deadline:
             raise TimeoutError(f"training {training} had no checkpoint of step {step} after {patience:.0f} s")
