@@ -1,5 +1,6 @@
 """The parts that the workloads' manifests share: a pod that passes the `restricted` Pod Security level."""
 
+import uuid
 from typing import Any
 
 ACCESS_SECRET = "platform-access"
@@ -57,6 +58,11 @@ def access() -> list[dict[str, Any]]:
         }
         for key in ACCESS_KEYS
     ]
+
+
+def identity(name: str, training: str | None) -> dict[str, str]:
+    """The variable that says which training this is: one to go on with, or a new one of the job `name`."""
+    return {"name": "TRAINING_ID", "value": training or f"{name}-{uuid.uuid4().hex[:8]}"}
 
 
 def pod(name: str, main: dict[str, Any], **more: Any) -> dict[str, Any]:

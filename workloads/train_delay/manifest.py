@@ -2,10 +2,9 @@
 checkpoint when a pod is lost.
 """
 
-import uuid
 from typing import Any
 
-from workloads import gang
+from workloads import gang, pods
 
 NAME = "train-delay"
 FORMS = gang.FORMS
@@ -32,6 +31,5 @@ def objects(
         memory="700Mi",
         memory_limit="2Gi",
     )
-    identity = {"name": "TRAINING_ID", "value": training or f"{name}-{uuid.uuid4().hex[:8]}"}
-    main["env"].append(identity)
+    main["env"].append(pods.identity(name, training))
     return gang.objects(main, form=form, name=name, pods=ranks, gpus=0, namespace=namespace)

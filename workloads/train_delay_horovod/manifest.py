@@ -1,9 +1,8 @@
 """The MPIJob that runs the training, one rank a worker."""
 
-import uuid
 from typing import Any
 
-from workloads import mpi
+from workloads import mpi, pods
 
 NAME = "train-delay-horovod"
 FORMS, IMAGE = mpi.FORMS, mpi.IMAGE
@@ -29,7 +28,7 @@ def objects(
         name=name,
         workers=ranks,
         elastic=elastic,
-        env=[{"name": "TRAINING_ID", "value": training or f"{name}-{uuid.uuid4().hex[:8]}"}],
+        env=[pods.identity(name, training)],
         namespace=namespace,
         memory="700Mi",
         memory_limit="2Gi",

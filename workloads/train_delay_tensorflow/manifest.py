@@ -2,10 +2,9 @@
 checkpoint.
 """
 
-import uuid
 from typing import Any
 
-from workloads import gang
+from workloads import gang, pods
 
 NAME = "train-delay-tensorflow"
 FORMS = ("TrainJob",)
@@ -33,7 +32,6 @@ def objects(
         memory="900Mi",
         memory_limit="2Gi",
     )
-    identity = {"name": "TRAINING_ID", "value": training or f"{name}-{uuid.uuid4().hex[:8]}"}
-    main["env"].append(identity)
+    main["env"].append(pods.identity(name, training))
     runtime = gang.TENSORFLOW_RUNTIME
     return gang.objects(main, form=form, name=name, pods=ranks, gpus=0, namespace=namespace, runtime=runtime)
