@@ -10,6 +10,8 @@ NAMESPACE_TRAINING = "platform-training"
 """Kubeflow Trainer, JobSet and the MPI Operator; there where the part `training` was chosen."""
 NAMESPACE_QUEUEING = "platform-queueing"
 """Kueue; there where the part `queueing` was chosen."""
+NAMESPACE_SERVING = "platform-serving"
+"""cert-manager, Envoy Gateway and its proxies, and KServe; there where the part `serving` was chosen."""
 NAMESPACE_WORKLOADS = "workloads"
 """Jobs of the platform's users."""
 
@@ -19,8 +21,12 @@ SECRET_ACCESS = "platform-access"
 AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION S3_BUCKET S3_WAREHOUSE_BUCKET TRINO_URL
 TRINO_USER TRINO_PASSWORD TRINO_CA MLFLOW_TRACKING_URI MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
 PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PROMETHEUS_URL OPTUNA_STORAGE OPTUNA_DASHBOARD_URL
+BOOKINGS_DATABASE GATEWAY_URL GATEWAY_API_KEY
 """
-SECRET_ACCESS_OF = {"tuning": ("OPTUNA_STORAGE", "OPTUNA_DASHBOARD_URL")}
+SECRET_ACCESS_OF = {
+    "tuning": ("OPTUNA_STORAGE", "OPTUNA_DASHBOARD_URL"),
+    "serving": ("BOOKINGS_DATABASE", "GATEWAY_URL", "GATEWAY_API_KEY"),
+}
 """Those of them that are there only with a part, by its name."""
 
 RUNTIME_TORCH = "torch"
@@ -37,6 +43,20 @@ QUEUE = "workloads"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 """Label by which a job names the queue that it waits in. A job without it does not wait."""
 
+GATEWAY = "platform"
+"""Gateway in NAMESPACE_SERVING; HTTPRoutes of NAMESPACE_WORKLOADS may name it as their parent."""
+GATEWAY_LISTENER = "https"
+"""Its one listener: TLS on GATEWAY_PORT."""
+GATEWAY_PORT = 443
+GATEWAY_SERVICE = "gateway"
+"""Service in NAMESPACE_SERVING in front of the proxies. Whoever asks names it, and by the host a route."""
+GATEWAY_KEY_HEADER = "x-api-key"
+"""Header by which a request shows the key of its tenant."""
+SECRET_GATEWAY_TLS = "gateway-tls"
+"""Secret in NAMESPACE_SERVING: the Gateway's certificate, and as `ca.crt` the authority that signed it."""
+DOMAIN = "platform.test"
+"""What the hosts of routes end with: `<name>.platform.test`."""
+
 BUCKET_DATASETS = "datasets"
 """Files that workloads read and write."""
 BUCKET_WAREHOUSE = "warehouse"
@@ -50,6 +70,7 @@ OUTPUT_OBJECT_STORE_URL = "object_store_url"
 OUTPUT_POSTGRESQL_HOST = "postgresql_host"
 OUTPUT_PROMETHEUS_URL = "prometheus_url"
 OUTPUT_ALERTMANAGER_URL = "alertmanager_url"
+OUTPUT_GATEWAY_URL = "gateway_url"
 """Keys of `pulumi stack output`: addresses inside the cluster,
 `scheme://service.namespace.svc.cluster.local:port`.
 """

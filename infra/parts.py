@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
-Part = Literal["training", "tuning", "queueing"]
+Part = Literal["training", "tuning", "queueing", "serving"]
 
 CORE = "core"
 """What is always there."""
@@ -14,6 +14,7 @@ COMPONENTS: Mapping[Part, frozenset[str]] = {
     "training": frozenset({"training"}),
     "tuning": frozenset({"tuning"}),
     "queueing": frozenset({"queueing"}),
+    "serving": frozenset({"certificates", "gateway"}),
 }
 """The folders under `infra/components` that a part adds; all others belong to the core."""
 

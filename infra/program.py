@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import pulumi
 
 from infra import alerts, kube, outputs, settings
+from infra.components.certificates.component import Certificates, CertificatesInputs
+from infra.components.gateway.component import Gateway, GatewayInputs
+from infra.components.gateway.settings import WORKLOADS_TENANT
 from infra.components.mlflow.component import Mlflow, MlflowInputs
 from infra.components.monitoring.component import (
     Monitoring,
@@ -21,7 +24,12 @@ from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
 from infra.components.tuning import katib
 from infra.components.tuning.component import Tuning, TuningInputs
-from infra.components.workload_access.component import Studies, WorkloadAccess, WorkloadAccessInputs
+from infra.components.workload_access.component import (
+    Serving,
+    Studies,
+    WorkloadAccess,
+    WorkloadAccessInputs,
+)
 from infra.connections import Login
 from infra.controllers import Upstream
 from infra.releases import Releases
@@ -38,7 +46,8 @@ def build() -> None:
     trino = _trino(stack, databases, store)
     mlflow = _mlflow(stack, databases, store)
     tuning = _tuning(stack, databases) if "tuning" in chosen.parts else None
-    _access(stack, databases, store, trino, mlflow, monitoring, tuning)
+    gateway = _gateway(stack, _certificates(stack)) if "serving" in chosen.parts else None
+    _access(stack, databases, store, trino, mlflow, monitoring, tuning, gateway)
     if "training" in chosen.parts:
         _training(stack)
     if "queueing" in chosen.parts:
@@ -49,6 +58,8 @@ def build() -> None:
     pulumi.export(outputs.OUTPUT_MLFLOW_URL, mlflow.url)
     pulumi.export(outputs.OUTPUT_PROMETHEUS_URL, monitoring.prometheus_url)
     pulumi.export(outputs.OUTPUT_ALERTMANAGER_URL, monitoring.alertmanager_url)
+    if gateway is not None:
+        pulumi.export(outputs.OUTPUT_GATEWAY_URL, gateway.url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +117,11 @@ def _foundation(chosen: PlatformSettings) -> Stack:
 
 def _namespaces(chosen: PlatformSettings) -> tuple[str, ...]:
     core = (outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING)
-    of_parts = {"training": outputs.NAMESPACE_TRAINING, "queueing": outputs.NAMESPACE_QUEUEING}
+    of_parts = {
+        "training": outputs.NAMESPACE_TRAINING,
+        "queueing": outputs.NAMESPACE_QUEUEING,
+        "serving": outputs.NAMESPACE_SERVING,
+    }
     return (*core, *(of_parts[part] for part in chosen.parts if part in of_parts))
 
 
@@ -132,8 +147,9 @@ def _databases(stack: Stack) -> Postgresql:
         DatabaseWish(name="iceberg", tables=CATALOG_TABLES),
         DatabaseWish(name="mlflow"),
         DatabaseWish(name="mlflow_auth"),
-        # Also without the part that uses it: studies outlast a time without.
+        # Also without the parts that use them: what is in them outlasts a time without.
         DatabaseWish(name="optuna"),
+        DatabaseWish(name="bookings"),
         DatabaseWish(name="staging"),
     ]
     if _has_katib(stack.chosen):
@@ -205,7 +221,9 @@ def _access(
     mlflow: Mlflow,
     monitoring: Monitoring,
     tuning: Tuning | None,
+    gateway: Gateway | None,
 ) -> None:
+    bookings = databases.databases["bookings"]
     inputs = WorkloadAccessInputs(
         namespace=outputs.NAMESPACE_WORKLOADS,
         secret=outputs.SECRET_ACCESS,
@@ -218,8 +236,21 @@ def _access(
         mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
         prometheus_url=monitoring.prometheus_url,
         studies=Studies(database=databases.databases["optuna"], dashboard_url=tuning.url) if tuning else None,
+        serving=Serving(bookings=bookings, gateway_url=gateway.url, api_key=gateway.keys[WORKLOADS_TENANT])
+        if gateway
+        else None,
     )
     WorkloadAccess("workload-access", inputs, stack.opts)
+
+
+def _certificates(stack: Stack) -> Certificates:
+    inputs = CertificatesInputs(namespace=outputs.NAMESPACE_SERVING)
+    return Certificates("certificates", stack.chosen.certificates, inputs, stack.opts)
+
+
+def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
+    inputs = GatewayInputs(namespace=outputs.NAMESPACE_SERVING, service=outputs.GATEWAY_SERVICE)
+    return Gateway("gateway", stack.chosen.gateway, inputs, stack.opts)
 
 
 def _upstream(stack: Stack, name: str) -> Upstream:

@@ -14,6 +14,8 @@ import yaml
 from pulumi.runtime.config import CONFIG
 from pydantic import ValidationError
 
+from infra.components.certificates.settings import CertificatesSettings
+from infra.components.gateway.settings import GatewaySettings
 from infra.components.mlflow.settings import MlflowSettings
 from infra.components.monitoring.settings import MonitoringSettings
 from infra.components.namespaces.settings import NamespacesSettings
@@ -73,6 +75,8 @@ class PlatformSettings(Settings):
     tuning: TuningSettings = TuningSettings()
     training: TrainingSettings = TrainingSettings()
     queueing: QueueingSettings = QueueingSettings()
+    certificates: CertificatesSettings = CertificatesSettings()
+    gateway: GatewaySettings = GatewaySettings()
 
 
 def of_this_stack(stack: str) -> PlatformSettings:

@@ -32,16 +32,20 @@ def test_a_stack_has_all_components(stack: str) -> None:
     components = {each.type.rpartition(":")[2] for each in built(stack).resources}
     assert components >= {"Namespaces", "MonitoringOperator", "Monitoring", "Postgresql", "ObjectStore"}
     assert components >= {"Trino", "Mlflow", "WorkloadAccess", "Training", "Tuning", "Queueing"}
+    assert components >= {"Certificates", "Gateway"}
 
 
 def test_the_core_alone_has_nothing_of_other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEATRIAL_PARTS", "core")
     core = build("local", configuration("local"))
-    assert not {"Training", "Tuning", "Queueing"} & {each.type.rpartition(":")[2] for each in core.resources}
+    of_parts = {"Training", "Tuning", "Queueing", "Certificates", "Gateway"}
+    assert not of_parts & {each.type.rpartition(":")[2] for each in core.resources}
     assert [each.name for each in core.objects if "training" in json.dumps(each.inputs)] == []
     assert [each.name for each in core.objects if "queueing" in json.dumps(each.inputs)] == []
     [access] = [each for each in core.of_kind("Secret") if each.name == "workloads/platform-access"]
-    assert not set(outputs.SECRET_ACCESS_OF["tuning"]) & set(access.inputs["data"])
+    assert [each.name for each in core.objects if "platform-serving" in json.dumps(each.inputs)] == []
+    for part in ("tuning", "serving"):
+        assert not set(outputs.SECRET_ACCESS_OF[part]) & set(access.inputs["data"])
     assert core.images() == {image for image, _, _ in releases.local_images(())}
     assert {each.name for each in core.resources} < {each.name for each in built("local").resources}
 

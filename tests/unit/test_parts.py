@@ -38,6 +38,7 @@ def test_every_release_is_of_a_component_that_there_is() -> None:
         ("training,training", ("training",)),
         ("core,tuning,training", ("training", "tuning")),
         ("core,queueing", ("queueing",)),
+        ("core,serving", ("serving",)),
     ],
 )
 def test_the_core_is_there_named_or_not(text: str, found: tuple[parts.Part, ...]) -> None:
@@ -102,12 +103,12 @@ def test_the_choice_is_remembered_with_the_cluster(tmp_path: Path, monkeypatch: 
     chosen_parts.remember("t-parts", ())
     assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core"}
     chosen_parts.remember("t-parts", parts.ALL)
-    assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core,training,tuning,queueing"}
+    assert chosen_parts.variables("t-parts") == {"SEATRIAL_PARTS": "core,training,tuning,queueing,serving"}
     assert chosen_parts.variables("t-other") == {}
 
 
 def test_every_part_says_what_it_costs() -> None:
-    core, training, tuning, queueing = chosen_parts.costs()
+    core, training, tuning, queueing, serving = chosen_parts.costs()
     assert (core.part, training.part, tuning.part) == ("core", "training", "tuning")
     assert (queueing.part, queueing.memory) == ("queueing", 128 * 2**20)
     assert queueing.seconds > 60
@@ -124,6 +125,7 @@ def test_every_part_says_what_it_costs() -> None:
     assert 0 < tuning.seconds < 60
     assert tuning.megabytes > 100
     assert tuning.memory == 320 * 2**20
+    assert (serving.part, serving.memory) == ("serving", 608 * 2**20)
 
 
 def test_more_parts_need_more_room() -> None:

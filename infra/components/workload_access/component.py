@@ -18,6 +18,16 @@ class Studies:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """How models and applications are reached, and where what they said is kept."""
+
+    bookings: Database
+    gateway_url: pulumi.Input[str]
+    api_key: pulumi.Input[str]
+    """Of the tenant that workloads are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkloadAccessInputs:
     """What other components must hand over."""
 
@@ -36,6 +46,8 @@ class WorkloadAccessInputs:
     prometheus_url: pulumi.Input[str]
     studies: Studies | None
     """Those of Optuna; None without the part `tuning`."""
+    serving: Serving | None
+    """None without the part `serving`."""
 
 
 class WorkloadAccess(pulumi.ComponentResource):
@@ -48,7 +60,13 @@ class WorkloadAccess(pulumi.ComponentResource):
         super().__init__("seatrial:platform:WorkloadAccess", name, {}, opts)
         metadata = kube.metadata(inputs.secret, inputs.namespace, component="workload-access")
         child = pulumi.ResourceOptions(parent=self)
-        ComposedSecret(metadata, {**_data(inputs), **_services(inputs), **_tuning(inputs.studies)}, child)
+        entries = {
+            **_data(inputs),
+            **_services(inputs),
+            **_tuning(inputs.studies),
+            **_serving(inputs.serving),
+        }
+        ComposedSecret(metadata, entries, child)
         self.secret = inputs.secret
         self.register_outputs({"secret": self.secret})
 
@@ -89,4 +107,14 @@ def _tuning(studies: Studies | None) -> dict[str, pulumi.Input[str]]:
     return {
         "OPTUNA_STORAGE": studies.database.account_url("postgresql+psycopg"),
         "OPTUNA_DASHBOARD_URL": studies.dashboard_url,
+    }
+
+
+def _serving(serving: Serving | None) -> dict[str, pulumi.Input[str]]:
+    if serving is None:
+        return {}
+    return {
+        "BOOKINGS_DATABASE": serving.bookings.account_url("postgresql"),
+        "GATEWAY_URL": serving.gateway_url,
+        "GATEWAY_API_KEY": serving.api_key,
     }

@@ -1,0 +1,1 @@
+"""Certificates: cert-manager, and the platform's own authority."""

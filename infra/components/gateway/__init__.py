@@ -1,0 +1,1 @@
+"""The Gateway: Envoy Gateway, its proxies, and who may use them."""
