@@ -38,7 +38,8 @@ EVERYWHERE = [name for name in workloads.names() if name != "train_delay_tensorf
 def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
     for pod in pods_of(workloads.manifest(name, IMAGE, served={"Job"})):
         main = pod["containers"][0]
-        assert main["image"] in (IMAGE, workloads.image_of(IMAGE, "workloads-horovod"))
+        others = ("workloads-horovod", "booking-api")
+        assert main["image"] in (IMAGE, *(workloads.image_of(IMAGE, other) for other in others))
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert main["securityContext"]["allowPrivilegeEscalation"] is False
@@ -50,7 +51,7 @@ def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
 
 def test_an_unknown_workload_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        ValueError, match="there is no workload 'train'; there are: ingest_flights, train_delay"
+        ValueError, match="there is no workload 'train'; there are: booking_api, ingest_flights, train_delay"
     ):
         workloads.manifest("train", IMAGE)
 
@@ -147,8 +148,8 @@ def variables(entries: list[dict[str, Any]]) -> dict[str, str | None]:
 def pods_of(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for item in objects:
-        spec = item["spec"]
-        if item["kind"] == "Job":
+        spec = item.get("spec", {})
+        if item["kind"] in ("Job", "Deployment"):
             found.append(spec["template"]["spec"])
         elif item["kind"] == "MPIJob":
             found += [replicas["template"]["spec"] for replicas in spec["mpiReplicaSpecs"].values()]
