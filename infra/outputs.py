@@ -21,11 +21,11 @@ SECRET_ACCESS = "platform-access"
 AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION S3_BUCKET S3_WAREHOUSE_BUCKET TRINO_URL
 TRINO_USER TRINO_PASSWORD TRINO_CA MLFLOW_TRACKING_URI MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD
 PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PROMETHEUS_URL OPTUNA_STORAGE OPTUNA_DASHBOARD_URL
-BOOKINGS_DATABASE GATEWAY_URL GATEWAY_API_KEY
+BOOKINGS_DATABASE GATEWAY_URL GATEWAY_CA GATEWAY_API_KEY
 """
 SECRET_ACCESS_OF = {
     "tuning": ("OPTUNA_STORAGE", "OPTUNA_DASHBOARD_URL"),
-    "serving": ("BOOKINGS_DATABASE", "GATEWAY_URL", "GATEWAY_API_KEY"),
+    "serving": ("BOOKINGS_DATABASE", "GATEWAY_URL", "GATEWAY_CA", "GATEWAY_API_KEY"),
 }
 """Those of them that are there only with a part, by its name."""
 
@@ -53,7 +53,11 @@ GATEWAY_SERVICE = "gateway"
 GATEWAY_KEY_HEADER = "x-api-key"
 """Header by which a request shows the key of its tenant."""
 SECRET_GATEWAY_TLS = "gateway-tls"
-"""Secret in NAMESPACE_SERVING: the Gateway's certificate, and as `ca.crt` the authority that signed it."""
+"""Secret in NAMESPACE_SERVING, of the Certificate of the same name: what the Gateway is known by."""
+SECRET_GATEWAY_KEY = "gateway-key-{tenant}"
+"""Secret in NAMESPACE_SERVING: a tenant's key, under the tenant's name."""
+TENANT_TRIAL = "trial"
+"""A tenant who may send little, to see what happens to more."""
 DOMAIN = "platform.test"
 """What the hosts of routes end with: `<name>.platform.test`."""
 
