@@ -9,6 +9,7 @@ from client import live, rollouts, traffic
 from client.errors import ClientError
 from client.judging import Limits
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, STOPPED, record_of
+from client.rollout_step import Judge
 from client.rollouts import Superseded, divide, promote, rollback, shadow
 from tests.unit.rollout_world import World
 
@@ -227,6 +228,23 @@ def test_a_rollout_that_somebody_works_on_is_not_taken_over(world: World) -> Non
 def test_a_rollout_that_is_rolled_back_by_hand_stops_and_touches_nothing(world: World) -> None:
     world.at(250, lambda: rollback(world.platform, "delay"))
     with pytest.raises(Superseded, match="was taken over by another call"):
+        start(world)
+    assert world.now.weights == {"3": 1000}
+
+
+def test_a_rollback_that_comes_between_the_last_look_and_the_next_step_is_not_written_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = Judge.done
+
+    def done(judge: Judge) -> bool:
+        over = judged(judge)
+        if over and not world.writers:
+            world.writers.append(lambda: rollback(world.platform, "delay"))
+        return over
+
+    monkeypatch.setattr(Judge, "done", done)
+    with pytest.raises(Superseded, match=r"taken over by another call \(rolled back: by hand\)"):
         start(world)
     assert world.now.weights == {"3": 1000}
 
