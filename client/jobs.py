@@ -1,4 +1,4 @@
-"""Puts a workload on the platform, waits for its jobs, and says why when one fails.
+"""Puts a workload on the platform, waits for its jobs and pods, and says why when one fails.
 
 A job is a Job, a TrainJob or an MPIJob: each ends in a condition that says how.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import pods, queues
+from client import deployments, pods, queues
 from client.errors import ClientError
 from client.objects import Kind, find_kind, kinds, request
 from client.platform import Platform
@@ -30,7 +30,7 @@ PODS_OF = {
     "MPIJob": "training.kubeflow.org/job-name",
 }
 """The label by which the pods of a job are found, by the job's kind."""
-PARTS = {"TrainJob": "core,training", "MPIJob": "core,training"}
+PARTS = {"TrainJob": "core,training", "MPIJob": "core,training", "HTTPRoute": "core,serving"}
 """What must be provisioned for a kind that the core has not."""
 
 
@@ -79,14 +79,24 @@ def deploy(
     deadline: float = 900,
     progress: Progress | None = None,
 ) -> dict[str, JobResult]:
-    """Apply the workload's objects; with `wait`, return the result of each job by its name."""
+    """Apply the workload's objects; with `wait`, return the result of each job by its name.
+
+    What runs on (a Deployment) is waited for until all its pods are those of these objects, and ready.
+    """
     served = kinds(platform.api)
     found = jobs(platform, objects, served)
     for job in found:
         remove(job)
     for item in objects:
         apply(platform, served, workload, item)
-    return {job.name: follow(job, deadline, progress) for job in found} if wait else {}
+    if not wait:
+        return {}
+    results = {job.name: follow(job, deadline, progress) for job in found}
+    for item in (entry for entry in objects if entry["kind"] == "Deployment"):
+        metadata = item["metadata"]
+        namespace = metadata.get("namespace", outputs.NAMESPACE_WORKLOADS)
+        deployments.follow(platform, namespace, metadata["name"], deadline, progress)
+    return results
 
 
 def jobs(platform: Platform, objects: list[dict[str, Any]], served: list[Kind] | None = None) -> list[Handle]:

@@ -35,18 +35,22 @@ def deploy(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another value of a setting in its config.py."),
     ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Pods of a service.")] = None,
+    experiment: Annotated[
+        str | None, typer.Option(help="For booking_api: an A/B experiment, as JSON (its README has one).")
+    ] = None,
     elastic: Annotated[
         bool, typer.Option("--elastic", help="Go on with the workers that are left when one is lost.")
     ] = False,
 ) -> None:
-    """Apply a workload's objects and follow its jobs to their end."""
+    """Apply a workload's objects, follow its jobs to their end and its services until they are ready."""
     known = workloads.names()
     if workload not in known:
         raise typer.BadParameter(f"{workload!r}; there are: {', '.join(known)}", param_hint="WORKLOAD")
     arguments = [word for change in changes or [] for word in ("--set", change)]
     options = given(
         workload, config=config, ranks=ranks, gpus=gpus, workers=workers, form=form, training=training,
-        elastic=elastic or None, arguments=arguments or None,
+        replicas=replicas, experiment=experiment, elastic=elastic or None, arguments=arguments or None,
     )  # fmt: skip
     with connect(stack) as platform, ConsoleProgress() as progress:
         require_access(platform, workload)

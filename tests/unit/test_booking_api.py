@@ -1,0 +1,527 @@
+"""The booking service itself, over HTTP, with a real PostgreSQL; only the model is made up."""
+
+import json
+import math
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+import uvicorn
+from cryptography import x509
+from psycopg.rows import dict_row
+
+from infra.certificates import Authority, new_key, pem, private_pem
+from tests.unit import model_server, postgres
+from tests.unit.conftest import FACTS
+from tests.unit.model_server import ModelServer
+from workloads.booking_api import config, experiment
+from workloads.booking_api.api import Service, application
+from workloads.booking_api.database import Database
+from workloads.booking_api.model import Model, Place
+from workloads.booking_api.rule import decide
+from workloads.common import HopelessError
+
+FLIGHT = {"carrier": "UA", "origin": "EWR", "dest": "IAH", "departure": "2013-01-01T05:15"}
+HOST = "delay.platform.test"
+QUESTION = {"user": "u-1", **FLIGHT, "departure_delay": 2}
+DIVIDED = experiment.parse('{"name": "delay-v4", "arms": {"stable": 0.5, "canary": 0.5}}')
+
+
+@dataclass
+class Under:
+    """The service under test, and what it stands on."""
+
+    http: httpx.Client
+    model: ModelServer
+    url: str
+    server: postgres.Server
+
+    def quote(self, request_id: str | None = "r-1", **changes: Any) -> httpx.Response:
+        headers = {b"x-request-id": request_id.encode()} if request_id else {}
+        return self.http.post("/v1/quotes", json=QUESTION | changes, headers=headers)
+
+    def rows(self, sql: str = "SELECT * FROM predictions ORDER BY at") -> list[dict[str, Any]]:
+        with psycopg.connect(self.url, row_factory=dict_row) as connection:
+            return connection.execute(sql).fetchall()
+
+    def metric(self, line: str) -> float:
+        found = [each for each in self.http.get("/metrics").text.splitlines() if each.startswith(line + " ")]
+        return float(found[0].split()[-1]) if found else 0.0
+
+
+Start = Callable[..., Under]
+
+
+@pytest.fixture
+def start(postgresql: postgres.Server, facts_loaded: dict[str, object]) -> Iterator[Start]:
+    """Starts services, with an empty log unless they are given another database."""
+    with psycopg.connect(postgresql.url(FACTS), autocommit=True) as connection:
+        connection.execute("TRUNCATE predictions, outcomes")
+    with ExitStack() as stack:
+
+        def starts(
+            divided: Any = None,
+            url: str = "",
+            model: ModelServer | None = None,
+            authority: str = "",
+            **changes: Any,
+        ) -> Under:
+            url = url or postgresql.url(FACTS)
+            model = model or stack.enter_context(model_server.running())
+            place = Place("delay", model.url, HOST, "the-key", authority)
+            return stack.enter_context(serving(postgresql, url, model, place, divided, changes))
+
+        yield starts
+
+
+@contextmanager
+def serving(
+    server: postgres.Server, url: str, model: ModelServer, place: Place, divided: Any, changes: dict[str, Any]
+) -> Iterator[Under]:
+    settings = config.BookingApi(**{"connections": 4, "model_seconds": 5, "database_seconds": 5} | changes)
+    service = Service(
+        settings,
+        divided,
+        Database(url, settings.connections, settings.database_seconds),
+        Model(place, settings.model_seconds),
+    )
+    with listening(application(service)) as address, httpx.Client(base_url=address, trust_env=False) as http:
+        http.timeout = 30
+        yield Under(http, model, url, server)
+
+
+@contextmanager
+def listening(app: Any) -> Iterator[str]:
+    """The application on a port of loopback; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
+        thread = threading.Thread(target=server.run, args=([door],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(30)
+
+
+@pytest.fixture
+def booking(start: Start) -> Under:
+    return start()
+
+
+# --- a quote ------------------------------------------------------------------------------------------------
+
+
+def test_a_quote_is_answered_and_logged_with_the_same_id_and_score(booking: Under) -> None:
+    answer = booking.quote("r-17")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-request-id"] == "r-17"
+    quote = answer.json()
+    (row,) = booking.rows()
+    assert row["request_id"] == quote["request_id"] == "r-17"
+    assert row["score"] == quote["score"] == 0.25
+    assert (quote["decision"], quote["price"], quote["currency"]) == ("insurance", 31.25, "USD")
+    assert (row["decision"], float(row["price"])) == ("insurance", 31.25)
+    assert (quote["model"], quote["model_version"], row["version"]) == ("delay", "3", "3")
+    assert (quote["experiment"], quote["variant"], row["experiment"], row["variant"]) == (None,) * 4
+    assert row["user_key"] == "u-1"
+    assert row["features"] == booking.model.asked[0].features
+
+
+def test_the_model_is_asked_by_its_protocol_with_all_that_the_gateway_needs(booking: Under) -> None:
+    booking.quote("r-17")
+    (asked,) = booking.model.asked
+    assert asked.path == "/v2/models/delay/infer"
+    assert asked.headers["host"] == HOST
+    assert asked.headers["x-api-key"] == "the-key"
+    assert asked.headers["x-request-id"] == asked.body["id"] == "r-17"
+    assert "x-variant" not in asked.headers
+    types = {each["name"]: each["datatype"] for each in asked.body["inputs"]}
+    assert types["carrier"] == "BYTES"
+    assert types["distance"] == types["hour"] == "INT64"
+    assert types["dep_delay"] == types["temp"] == "FP64"
+    assert all(each["shape"] == [1] for each in asked.body["inputs"])
+
+
+def test_the_features_are_those_that_the_model_learned_from(booking: Under) -> None:
+    """The first flight of the source: what training would make of it, by the source itself."""
+    from workloads.train_delay.features import INPUT_COLUMNS
+
+    booking.quote()
+    (asked,) = booking.model.asked
+    assert set(asked.features) == set(INPUT_COLUMNS)
+    assert asked.features == {
+        "year": 2013, "month": 1, "day": 1, "hour": 5, "minute": 15, "carrier": "UA", "origin": "EWR",
+        "dest": "IAH", "distance": 1400, "dep_delay": 2.0,
+        "temp": 39.02, "humid": 64.43, "wind_speed": 12.658579999999999, "precip": 0.0, "visib": 10.0,
+        "pressure": 1011.9,
+    }  # fmt: skip
+
+
+def test_the_hour_is_that_of_the_clock_at_the_origin_also_in_summer(booking: Under) -> None:
+    booking.quote(departure="2013-07-01T05:15")
+    (row,) = booking.rows("SELECT temp FROM weather WHERE origin = 'EWR' AND hour = '2013-07-01T05:00-04:00'")
+    assert booking.model.asked[0].features["temp"] == row["temp"]
+
+
+def test_for_an_hour_that_nobody_observed_the_usual_weather_is_taken(booking: Under) -> None:
+    booking.quote(departure="2031-07-01T05:15")
+    (row,) = booking.rows("SELECT * FROM climate WHERE origin = 'EWR' AND month = 7 AND hour = 5")
+    (asked,) = booking.model.asked
+    assert asked.features["temp"] == row["temp"]
+    assert math.isfinite(asked.features["pressure"])
+
+
+def test_a_risky_flight_is_rebooked_for_nothing(booking: Under) -> None:
+    booking.model.score = 0.5
+    quote = booking.quote().json()
+    assert (quote["decision"], quote["price"]) == ("rebooking", 0)
+
+
+def test_the_price_follows_the_risk() -> None:
+    settings = config.reference()
+    prices = {risk: decide(settings, risk) for risk in (0, 0.02, 0.1234, 0.4999, 0.5, 1)}
+    assert [str(offer.price) for offer in prices.values()] == [
+        "3.00",
+        "3.00",
+        "15.43",
+        "62.49",
+        "0.00",
+        "0.00",
+    ]
+    assert [offer.decision for offer in prices.values()] == ["insurance"] * 4 + ["rebooking"] * 2
+
+
+def test_a_request_without_an_id_gets_one(booking: Under) -> None:
+    one, other = booking.quote(None), booking.quote(None)
+    ids = {answer.json()["request_id"] for answer in (one, other)}
+    assert len(ids) == 2
+    assert {row["request_id"] for row in booking.rows()} == ids
+    assert one.headers["x-request-id"] in ids
+
+
+# --- the same request again ---------------------------------------------------------------------------------
+
+
+def test_the_same_request_again_gives_the_logged_answer_without_asking_the_model(booking: Under) -> None:
+    first = booking.quote("r-1").json()
+    booking.model.score, booking.model.version = 0.9, "4"
+    assert booking.quote("r-1").json() == first
+    assert len(booking.model.asked) == len(booking.rows()) == 1
+
+
+def test_it_is_answered_from_the_log_while_the_model_is_away(booking: Under) -> None:
+    first = booking.quote("r-1").json()
+    booking.model.status = 503
+    assert booking.quote("r-1").json() == first
+
+
+@pytest.mark.parametrize("change", [{"user": "u-2"}, {"dest": "MIA"}, {"departure_delay": 3}])
+def test_another_question_with_the_same_id_is_refused(booking: Under, change: dict[str, Any]) -> None:
+    booking.quote("r-1")
+    answer = booking.quote("r-1", **change)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409, "the request id r-1 is that of another question",
+    )  # fmt: skip
+    assert len(booking.rows()) == 1
+
+
+def test_two_at_once_get_the_same_answer(booking: Under) -> None:
+    """Both ask the model, which answers each of them otherwise."""
+    scores, turn = iter([0.1, 0.2]), threading.Barrier(2)
+
+    def answer() -> bytes:
+        turn.wait(10)
+        booking.model.score = next(scores)
+        return ModelServer.answer(booking.model)
+
+    booking.model.answer = answer  # type: ignore[method-assign]
+    answers: list[dict[str, Any]] = []
+    threads = [threading.Thread(target=lambda: answers.append(booking.quote("r-1").json())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(booking.model.asked) == 2
+    assert answers[0] == answers[1]
+    assert [row["score"] for row in booking.rows()] == [answers[0]["score"]]
+
+
+# --- what cannot be answered --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"carrier": "XX"}, "nothing is known of carrier 'XX'"),
+        ({"dest": "QQQ", "origin": "ORD"}, "nothing is known of origin 'ORD', dest 'QQQ'"),
+        ({"dest": "ANC", "origin": "JFK"}, "UA does not fly from JFK to ANC"),
+        ({"departure": "2013-07-04T05:15-04:00"}, "timezone"),
+        ({"departure": "1913-07-04T05:15"}, "the year must be within 2000 and 2099"),
+        ({"departure": "tomorrow"}, "departure"),
+        ({"departure_delay": 1e9}, "less than or equal to 2880"),
+        ({"departure_delay": "NaN"}, "departure_delay"),
+        ({"origin": "ewr"}, "pattern"),
+        ({"user": ""}, "user"),
+        ({"usr": "u-1"}, "usr"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_with_the_cause(
+    booking: Under, change: dict[str, Any], cause: str
+) -> None:
+    answer = booking.quote(**change)
+    assert answer.status_code == 422
+    assert cause in answer.text
+    assert booking.model.asked == booking.rows() == []
+
+
+@pytest.mark.parametrize("request_id", ["x" * 129, "a b", "ä", "r;DROP"])
+def test_an_id_that_cannot_be_kept_is_refused(booking: Under, request_id: str) -> None:
+    answer = booking.quote(request_id)
+    assert answer.status_code == 422
+    assert "x-request-id must be" in answer.text
+    assert "x-request-id" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "cause"),
+    [
+        ({"status": 503, "body": b"no healthy upstream"}, 503, "the model delay answered 503: no healthy"),
+        ({"status": 429, "body": b"slowly"}, 503, "answered 429: slowly"),
+        ({"seconds": 1.5}, 503, "did not answer within 0.5 s"),
+        ({"status": 400, "body": b'{"error": "no column x"}'}, 502, "answered 400"),
+        ({"status": 401, "body": b""}, 502, "answered 401"),
+        ({"body": b"<html>"}, 502, "no late_probability and version: JSONDecodeError"),
+        ({"body": b'{"outputs": []}'}, 502, "no late_probability"),
+        ({"version": ""}, 502, "KeyError: 'model_version'"),
+        ({"score": None}, 502, "is no number: None"),
+        ({"score": "0.5"}, 502, "is no number"),
+        ({"score": float("nan")}, 502, "is no number"),
+        ({"score": 1.01}, 502, "is no probability: 1.01"),
+    ],
+)
+def test_without_a_usable_answer_of_the_model_there_is_none_and_no_row(
+    start: Start, told: dict[str, Any], status: int, cause: str
+) -> None:
+    booking = start(model_seconds=0.5)
+    for name, value in told.items():
+        setattr(booking.model, name, value)
+    answer = booking.quote()
+    assert answer.status_code == status, answer.text
+    assert cause in answer.json()["detail"]
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert booking.rows() == []
+    assert len(booking.model.asked) == 1, "retries are the gateway's"
+    assert booking.http.get("/readyz").status_code == 200
+
+
+def test_a_model_that_cannot_be_reached_is_named_and_no_row_is_left(start: Start) -> None:
+    with model_server.running() as gone:
+        pass
+    booking = start(model=gone)
+    answer = booking.quote()
+    assert answer.status_code == 503
+    assert "the model delay did not answer: ConnectError" in answer.json()["detail"]
+    assert booking.rows() == []
+
+
+def test_an_authority_that_is_none_is_refused() -> None:
+    with pytest.raises(HopelessError, match="GATEWAY_CA is no certificate in PEM: 'hello'"):
+        Model(Place("delay", "https://gateway", HOST, "", "hello"), 1)
+
+
+def test_the_gateway_is_verified_by_the_host_of_the_route_and_by_its_authority(
+    start: Start, tmp_path: Path
+) -> None:
+    """It is reached by one name, and shows a certificate for the host of the route, which is asked for."""
+    ours, other = Authority.make("ours"), Authority.make("other")
+    with model_server.running(tls=certified(ours, HOST, tmp_path)) as model:
+        assert model.url.startswith("https://127.0.0.1:")
+        assert start(model=model, authority=pem(ours.certificate)).quote("r-1").status_code == 200
+        assert model.hosts == [HOST]
+        answer = start(model=model, authority=pem(other.certificate)).quote("r-2")
+        assert (answer.status_code, "CERTIFICATE_VERIFY_FAILED" in answer.text) == (503, True), answer.text
+    with model_server.running(tls=certified(ours, "prices.platform.test", tmp_path)) as model:
+        answer = start(model=model, authority=pem(ours.certificate)).quote("r-3")
+        assert (answer.status_code, "Hostname mismatch" in answer.text) == (503, True), answer.text
+
+
+def certified(authority: Authority, host: str, folder: Path) -> Path:
+    """A file with a key and a certificate for the host."""
+    key = new_key()
+    file = folder / f"{host}.pem"
+    file.write_text(private_pem(key) + pem(authority.sign(host, key, [x509.DNSName(host)])))
+    return file
+
+
+# --- the database -------------------------------------------------------------------------------------------
+
+
+def test_connections_that_were_lost_are_made_anew(booking: Under) -> None:
+    booking.quote("r-1")
+    assert booking.server.end_connections(FACTS) > 0
+    assert booking.quote("r-2").status_code == 200
+    assert len(booking.rows()) == 2
+
+
+def test_an_answer_that_was_not_logged_is_not_given(booking: Under) -> None:
+    booking.quote("r-1")
+    with psycopg.connect(booking.url) as holder:
+        holder.execute("LOCK TABLE predictions IN SHARE MODE")
+        answers: list[httpx.Response] = []
+        waiting = threading.Thread(target=lambda: answers.append(booking.quote("r-2")))
+        waiting.start()
+        waiting.join(20)
+        (answer,) = answers
+    assert answer.status_code == 503
+    assert "the database did not answer: it was not done within 5 s" in answer.json()["detail"]
+    assert [row["request_id"] for row in booking.rows()] == ["r-1"]
+    assert booking.quote("r-2").status_code == 200
+
+
+def test_a_database_that_is_away_is_named(start: Start, postgresql: postgres.Server) -> None:
+    booking = start(url=postgresql.url("no_such_database"), database_seconds=1)
+    for answer in (booking.quote(), booking.http.get("/readyz")):
+        assert answer.status_code == 503
+        assert "the database did not answer" in answer.text
+    assert booking.model.asked == []
+
+
+def test_without_facts_it_is_not_ready_and_says_so(start: Start, postgresql: postgres.Server) -> None:
+    booking = start(url=postgresql.create("no_facts", FACTS))
+    with psycopg.connect(booking.url) as connection:
+        connection.execute("CREATE TABLE apart AS SELECT * FROM loaded")
+        connection.execute("DELETE FROM loaded")
+    assert booking.http.get("/healthz").status_code == 200
+    assert booking.http.get("/readyz").json() == {"status": "the facts are not loaded yet"}
+    answer = booking.quote()
+    assert (answer.status_code, answer.json()["detail"]) == (
+        503, "what is to be known about flights is not loaded yet",
+    )  # fmt: skip
+    with psycopg.connect(booking.url) as connection:
+        connection.execute("INSERT INTO loaded SELECT * FROM apart")
+    assert booking.http.get("/readyz").status_code == 200
+    assert booking.quote().status_code == 200
+
+
+# --- experiments --------------------------------------------------------------------------------------------
+
+
+def test_a_user_is_in_one_arm_which_the_model_is_asked_for_and_the_log_keeps(start: Start) -> None:
+    booking = start(DIVIDED)
+    arms: dict[str, set[str]] = {}
+    for number in range(20):
+        quote = booking.quote(f"r-{number}", user=f"u-{number % 5}").json()
+        assert quote["experiment"] == "delay-v4"
+        arms.setdefault(f"u-{number % 5}", set()).add(quote["variant"])
+    assert {len(found) for found in arms.values()} == {1}
+    assert set.union(*arms.values()) == {"stable", "canary"}
+    logged = {row["request_id"]: row["variant"] for row in booking.rows()}
+    assert {asked.body["id"]: asked.headers["x-variant"] for asked in booking.model.asked} == logged
+
+
+def test_a_repeated_request_keeps_its_arm_when_the_experiment_is_another(start: Start) -> None:
+    first = start(DIVIDED)
+    quote = first.quote("r-1").json()
+    later = start(None, url=first.url, model=first.model)
+    assert later.quote("r-1").json() == quote
+
+
+# --- outcomes -----------------------------------------------------------------------------------------------
+
+
+def outcome(request_id: str, late: float, source: str = "arrivals") -> dict[str, Any]:
+    return {"request_id": request_id, "outcome": late, "source": source}
+
+
+def test_outcomes_are_recorded_one_or_many_and_again(booking: Under) -> None:
+    for number, score in enumerate((0.1, 0.8, 0.2)):
+        booking.model.score = score
+        booking.quote(f"r-{number}")
+    post = booking.http.post
+    assert post("/v1/outcomes", json=outcome("r-0", 0)).json() == {"recorded": 1, "unchanged": 0}
+    many = [outcome("r-0", 0), outcome("r-1", 1), outcome("r-2", 1)]
+    assert post("/v1/outcomes", json=many).json() == {"recorded": 2, "unchanged": 1}
+    assert post("/v1/outcomes", json=many).json() == {"recorded": 0, "unchanged": 3}
+    hits = {row["request_id"]: row["hit"] for row in booking.rows("SELECT * FROM scored")}
+    assert hits == {"r-0": True, "r-1": True, "r-2": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "cause"),
+    [
+        ([outcome("r-0", 1), outcome("r-7", 1)], 404, "no prediction has the request id r-7"),
+        ([outcome("r-0", 1), outcome("r-1", 0)], 409, "another outcome is recorded for the request id r-1"),
+        ([outcome("r-0", 1), outcome("r-0", 0)], 422, "more than one outcome is given for r-0"),
+        ([outcome("r-0", 2)], 422, "less than or equal to 1"),
+        ([outcome("r-0", float("inf"))], 422, "outcome"),
+        ([outcome("r-0", 1) | {"x": 1}], 422, "Extra inputs"),
+        ([], 422, "at least 1 item"),
+        ([outcome(f"r-{n}", 1) for n in range(1001)], 422, "at most 1000 items"),
+        ([outcome(f"q-{n}", 1) for n in range(7)], 404, "q-0, q-1, q-2, q-3, q-4 and 2 more"),
+    ],
+)
+def test_outcomes_that_cannot_be_are_refused_and_none_of_them_is_recorded(
+    booking: Under, given: list[dict[str, Any]], status: int, cause: str
+) -> None:
+    for number in range(2):
+        booking.quote(f"r-{number}")
+    booking.http.post("/v1/outcomes", json=outcome("r-1", 1))
+    content = json.dumps(given).replace("Infinity", "1e999")
+    answer = booking.http.post("/v1/outcomes", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, cause in answer.text) == (status, True), answer.text
+    assert [row["request_id"] for row in booking.rows("SELECT * FROM outcomes")] == ["r-1"]
+
+
+# --- metrics and settings -----------------------------------------------------------------------------------
+
+
+def test_what_is_answered_is_counted_and_probes_are_not(booking: Under) -> None:
+    lines = [
+        'booking_requests_total{code="200",route="/v1/quotes"}',
+        'booking_requests_total{code="422",route="/v1/quotes"}',
+        'booking_requests_total{code="404",route="none"}',
+        'booking_quotes_total{decision="insurance",variant="",version="metrics"}',
+        'booking_model_seconds_count{variant="",version="metrics"}',
+        'booking_failures_total{of="model"}',
+        'booking_requests_total{code="503",route="/v1/quotes"}',
+    ]
+    before = [booking.metric(line) for line in lines]
+    booking.model.version = "metrics"
+    booking.quote("r-1")
+    booking.quote("r-1")
+    booking.quote(carrier="nothing")
+    booking.http.get("/v1/nothing")
+    booking.http.get("/healthz")
+    booking.model.status = 503
+    booking.quote("r-2")
+    assert [booking.metric(line) - old for line, old in zip(lines, before, strict=True)] == [
+        2, 1, 1, 1, 1, 1, 1,
+    ]  # fmt: skip
+    assert booking.metric("booking_in_flight") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"rebook_at": 0}, "setting rebook_at must be within"),
+        ({"payout": -1}, "setting payout must be more than 0, it is -1"),
+        ({"model_seconds": float("nan")}, "setting model_seconds must be more than 0, it is nan"),
+        ({"connections": 0}, "setting connections must be at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], cause: str) -> None:
+    with pytest.raises(HopelessError, match=cause):
+        config.BookingApi(**change)
+
+
+def test_the_small_configuration_serves_too(start: Start) -> None:
+    booking = start(connections=config.tiny().connections)
+    assert [booking.quote(f"r-{number}").status_code for number in range(3)] == [200] * 3

@@ -1,0 +1,47 @@
+"""The settings of the service: how a risk becomes a decision, and how long it waits for others."""
+
+from dataclasses import dataclass
+
+from workloads.common import HopelessError
+
+
+@dataclass(frozen=True)
+class BookingApi:
+    """What is decided at which risk, and what bounds a request."""
+
+    rebook_at: float = 0.5
+    """From this risk on a passenger is offered another flight for nothing; the model's own threshold."""
+    payout: float = 100.0
+    """What the insurance pays for a flight that arrives more than 15 minutes late."""
+    loading: float = 1.25
+    """The price of the insurance, as a multiple of what it is expected to pay."""
+    least_price: float = 3.0
+    currency: str = "USD"
+    model_seconds: float = 2.0
+    """Time for the model to answer in."""
+    database_seconds: float = 2.0
+    """Time for each use of the database."""
+    start_seconds: float = 60.0
+    """How long a start waits for the database."""
+    connections: int = 8
+    """To the database, at most, of each pod."""
+    port: int = 8080
+
+    def __post_init__(self) -> None:
+        for name in ("payout", "loading", "model_seconds", "database_seconds", "start_seconds"):
+            if not getattr(self, name) > 0:
+                raise HopelessError(f"setting {name} must be more than 0, it is {getattr(self, name)}")
+        if not 0 < self.rebook_at <= 1:
+            raise HopelessError(f"setting rebook_at must be within (0, 1], it is {self.rebook_at}")
+        if self.connections < 1:
+            raise HopelessError(f"setting connections must be at least 1, it is {self.connections}")
+
+
+def reference() -> BookingApi:
+    """A pod for some hundred quotes a second."""
+    return BookingApi()
+
+
+def tiny() -> BookingApi:
+    """For trying the way itself: one connection, so that requests wait for each other."""
+    return BookingApi(connections=1)

@@ -1,0 +1,127 @@
+"""The log of predictions and of what came of them, in PostgreSQL.
+
+A prediction is committed before it is answered: what a passenger was told can always be looked up, and a
+crash loses at most requests that nobody got an answer to (README.md has what that costs). Every statement can
+be repeated without an effect.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from workloads.booking_api.database import Connection, Database
+
+FIND = """
+SELECT request_id, at, model, version, experiment, variant, user_key, features, score, decision, price
+FROM predictions WHERE request_id = %(request_id)s
+"""
+KEEP = """
+INSERT INTO predictions
+    (request_id, model, version, experiment, variant, user_key, features, score, decision, price)
+VALUES (%(request_id)s, %(model)s, %(version)s, %(experiment)s, %(variant)s, %(user_key)s,
+    %(features)s::jsonb, %(score)s, %(decision)s, %(price)s)
+ON CONFLICT (request_id) DO NOTHING
+"""
+GIVEN = """
+unnest(%(ids)s::text[], %(outcomes)s::double precision[], %(sources)s::text[])
+    AS given (request_id, outcome, source)
+"""
+UNKNOWN = f"SELECT request_id FROM {GIVEN} WHERE request_id NOT IN (SELECT request_id FROM predictions)"
+RECORD = f"""
+INSERT INTO outcomes (request_id, outcome, source) SELECT request_id, outcome, source FROM {GIVEN}
+ON CONFLICT (request_id) DO NOTHING
+"""
+DIFFERENT = f"""
+SELECT request_id, there.outcome FROM outcomes there JOIN {GIVEN} USING (request_id)
+WHERE there.outcome <> given.outcome
+"""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was foretold to whom, by which version of the model, and what was offered."""
+
+    request_id: str
+    model: str
+    version: str
+    experiment: str | None
+    variant: str | None
+    user_key: str
+    features: dict[str, Any]
+    score: float
+    decision: str
+    price: Decimal
+    at: datetime | None = None
+    """When it was logged; the database's clock."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a prediction: 1 where the flight was late, 0 where it was not."""
+
+    request_id: str
+    outcome: float
+    source: str
+
+
+class UnknownPredictions(Exception):
+    """No prediction has these request ids."""
+
+
+class OtherOutcome(Exception):
+    """Something else is recorded already."""
+
+
+async def find(database: Database, request_id: str) -> Prediction | None:
+    """The logged prediction of a request."""
+    found = await database.rows(FIND, {"request_id": request_id})
+    return Prediction(**found[0]) if found else None
+
+
+async def keep(database: Database, prediction: Prediction) -> Prediction:
+    """Log a prediction; returns what is logged for that request, which is another one if that came first."""
+    row = asdict(prediction) | {"features": json.dumps(prediction.features)}
+
+    async def work(connection: Connection) -> dict[str, Any] | None:
+        await connection.execute(KEEP, row)
+        cursor = await connection.execute(FIND, {"request_id": prediction.request_id})
+        return await cursor.fetchone()
+
+    found = await database.run(work)
+    assert found is not None, "rows are never deleted"
+    return Prediction(**found)
+
+
+async def record(database: Database, outcomes: Sequence[Outcome]) -> int:
+    """Record outcomes, all or none; returns how many are new.
+
+    Raises:
+        UnknownPredictions: some belong to no prediction.
+        OtherOutcome: for some another outcome is there.
+    """
+    given = {
+        "ids": [each.request_id for each in outcomes],
+        "outcomes": [each.outcome for each in outcomes],
+        "sources": [each.source for each in outcomes],
+    }
+
+    async def work(connection: Connection) -> int:
+        async with connection.transaction():
+            unknown = await (await connection.execute(UNKNOWN, given)).fetchall()
+            if unknown:
+                raise UnknownPredictions(_several("no prediction has the request id", unknown))
+            new = (await connection.execute(RECORD, given)).rowcount
+            different = await (await connection.execute(DIFFERENT, given)).fetchall()
+            if different:
+                raise OtherOutcome(_several("another outcome is recorded for the request id", different))
+            return new
+
+    return await database.run(work)
+
+
+def _several(what: str, rows: Sequence[dict[str, Any]], shown: int = 5) -> str:
+    named = ", ".join(str(row["request_id"]) for row in rows[:shown])
+    return f"{what} {named}" + (f" and {len(rows) - shown} more" if len(rows) > shown else "")
