@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from tests.unit import virtual_time
 from workloads.common import HopelessError, WorkloadError
-from workloads.generate_load import config, main
+from workloads.generate_load import bookings, config, main
 from workloads.generate_load.control import control
 from workloads.generate_load.echo import Behaviour, Echo, serving
 from workloads.generate_load.load import Running, run
@@ -426,13 +427,30 @@ def test_bodies_come_from_a_file_a_line_each(tmp_path: Path) -> None:
         main.read_bodies(file)
 
 
-def test_a_header_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEY", "k=1")
-    assert main.read_headers(["x-user=ada"], ["x-api-key=KEY"]) == {"x-user": "ada", "x-api-key": "k=1"}
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_API_KEY", "k=1")
+    tiny = config.tiny()
+    assert main.headers_of(tiny, ["x-user=ada"]) == {"x-user": "ada", "x-api-key": "k=1"}
+    assert main.headers_of(replace(tiny, key_header=""), []) == {}
     with pytest.raises(HopelessError, match="header 'x-user' is no name=value"):
-        main.read_headers(["x-user"], [])
-    with pytest.raises(WorkloadError, match="NONE is not set"):
-        main.read_headers([], ["x-api-key=NONE"])
+        main.headers_of(tiny, ["x-user"])
+    monkeypatch.delenv("GATEWAY_API_KEY")
+    with pytest.raises(WorkloadError, match="GATEWAY_API_KEY is not set"):
+        main.headers_of(tiny, [])
+
+
+def test_passengers_ask_about_real_flights() -> None:
+    found = bookings.sample(500, 13)
+    assert found == bookings.sample(500, 13)
+    assert found != bookings.sample(500, 14)
+    departures = [datetime.fromisoformat(each.question["departure"]) for each in found]
+    assert {when.year for when in departures} == {2013}
+    assert len({when.month for when in departures}) == 12
+    assert {each.question["origin"] for each in found} == {"EWR", "JFK", "LGA"}
+    assert 0.15 < np.mean([each.late for each in found]) < 0.35, "a quarter was late"
+    assert len({each.question["user"] for each in found}) > 450
+    (body,) = bookings.bodies(1, 13)
+    assert json.loads(body) == bookings.sample(1, 13)[0].question
 
 
 @pytest.fixture

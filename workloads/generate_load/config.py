@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class GenerateLoad:
     """What the plan of a run is made of (plan.py says what each means)."""
 
-    url: str = "https://booking.platform.test/v1/risk"
+    url: str = "https://booking.platform.test/v1/quotes"
     connect: str = "gateway.platform-serving.svc.cluster.local:443"
     rate: float = 20.0
     seconds: float = 60.0
@@ -20,7 +20,11 @@ class GenerateLoad:
     warm_up: float = 5.0
     method: str = "POST"
     id_header: str = "x-request-id"
-    count_header: str = "x-model-version"
+    count_header: str = ""
+    key_header: str = "x-api-key"
+    """The header that carries the key of the tenant; empty: none is sent."""
+    key_variable: str = "GATEWAY_API_KEY"
+    """The environment variable that holds it."""
     control: bool = True
     """Whether the generator is measured against an echo afterwards (control.py)."""
 

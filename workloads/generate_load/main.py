@@ -17,7 +17,7 @@ from typing import Any
 
 from workloads import common
 from workloads.common import HopelessError
-from workloads.generate_load import config
+from workloads.generate_load import bookings, config
 from workloads.generate_load.config import GenerateLoad
 from workloads.generate_load.control import control
 from workloads.generate_load.load import run
@@ -27,8 +27,9 @@ from workloads.generate_load.summary import summary
 from workloads.settings import changed
 
 CA_VARIABLE = "GATEWAY_CA"
-"""The Gateway's authority (PEM), where the platform has one of its own."""
-BODIES = Path(__file__).parent / "bodies.jsonl"
+"""Names the file with the Gateway's authority, where the platform has one of its own."""
+QUESTIONS = 1000
+"""Bodies that are made where no file has them."""
 FOLDER = "loads"
 """Of the bucket of datasets, where results lie."""
 
@@ -62,16 +63,30 @@ def read_bodies(path: Path) -> tuple[bytes, ...]:
     return tuple(lines)
 
 
-def read_headers(given: Sequence[str], of_environment: Sequence[str]) -> dict[str, str]:
-    """Headers given as `name=value`, and as `name=VARIABLE` whose value the environment has."""
+def bodies_of(settings: GenerateLoad, file: Path | None) -> tuple[bytes, ...]:
+    if settings.method == "GET":
+        return ()
+    return read_bodies(file) if file else bookings.bodies(QUESTIONS, settings.seed)
+
+
+def read_authorities(file: str | None) -> str:
+    """The certificates of a file; empty where none is named."""
+    try:
+        return Path(file).read_text() if file else ""
+    except OSError as error:
+        raise HopelessError(f"the authorities in {file} cannot be read: {error.strerror}") from error
+
+
+def headers_of(settings: GenerateLoad, given: Sequence[str]) -> dict[str, str]:
+    """Headers given as `name=value`, and the key that the environment has."""
     found = {}
-    for assignment in [*given, *of_environment]:
+    for assignment in given:
         name, equals, value = assignment.partition("=")
         if not (name and equals):
             raise HopelessError(f"header '{assignment}' is no name=value, for example x-user=ada")
         found[name] = value
-    for name in (assignment.partition("=")[0] for assignment in of_environment):
-        found[name] = common.env(found[name])
+    if settings.key_header:
+        found.setdefault(settings.key_header, common.env(settings.key_variable))
     return found
 
 
@@ -112,40 +127,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", choices=["reference", "tiny"], default="reference")
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
+        "--set", action="append", default=[], metavar="NAME=VALUE",
         help="another value of a setting in config.py",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--bodies", type=Path, default=BODIES, metavar="FILE", help="one JSON document a line, sent in turn"
-    )
+        "--bodies", type=Path, metavar="FILE",
+        help="one JSON document a line, sent in turn (default: questions to the booking service)",
+    )  # fmt: skip
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument(
-        "--header-from",
-        action="append",
-        default=[],
-        metavar="NAME=VARIABLE",
-        help="a header whose value the environment has, for example a key",
-    )
-    parser.add_argument(
-        "--ca",
-        type=Path,
-        metavar="FILE",
-        help=f"authorities, PEM (default: what {CA_VARIABLE} holds, or the system's)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the whole result goes, with each request"
-    )
-    told = parser.parse_args()  # fmt: skip
+        "--ca", metavar="FILE", default=os.environ.get(CA_VARIABLE),
+        help=f"authorities, PEM (default: ${CA_VARIABLE}, or the system's)",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the whole result goes")
+    told = parser.parse_args()
 
     def work() -> dict[str, Any]:
         settings = changed(getattr(config, told.config)(), told.set)
-        headers = read_headers(told.header, told.header_from)
-        bodies = () if settings.method == "GET" else read_bodies(told.bodies)
-        ca = told.ca.read_text() if told.ca else os.environ.get(CA_VARIABLE, "")
-        return load(plan_of(settings, headers, bodies, ca), settings.control, told.out)
+        headers = headers_of(settings, told.header)
+        plan = plan_of(settings, headers, bodies_of(settings, told.bodies), read_authorities(told.ca))
+        return load(plan, settings.control, told.out)
 
     common.run(work)
 

@@ -65,7 +65,7 @@ class Plan:
         return [
             (
                 url.scheme not in ("http", "https") or not url.hostname,
-                f"url '{self.url}' is none; give for example https://booking.platform.test/v1/risk",
+                f"url '{self.url}' is none; give for example https://booking.platform.test/v1/quotes",
             ),
             *(
                 (
