@@ -56,6 +56,7 @@ RECIPES := local/images/recipes
 requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.11 requirements/runtime.in -o requirements/runtime.txt
 	$(PIN) --python-version 3.11 -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(PIN) --python-version 3.11 -c requirements/runtime.txt requirements/load.in -o requirements/load.txt
 	$(PIN) --python-version 3.13 -c requirements/dev.txt $(RECIPES)/booking-api/requirements.in -o $(RECIPES)/booking-api/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/envoy/requirements.in -o $(RECIPES)/envoy/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
