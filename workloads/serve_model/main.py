@@ -68,7 +68,7 @@ def main(given: Sequence[str] | None = None) -> None:
     configure_logging(KSERVE_LOG_CONFIG)
     log.setLevel(logging.INFO)
     log.handlers = logging.getLogger("kserve").handlers
-    # KServe's endpoints for V1 answer by a class that FastAPI is about to drop, and it says so at each request.
+    # KServe's endpoints for V1 answer by a class that FastAPI is about to drop; it says so at each request.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
     try:
         loaded = Loaded(asked.folder, asked.digest)

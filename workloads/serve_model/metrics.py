@@ -9,8 +9,12 @@ from prometheus_client import Counter, Gauge, Histogram
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _OF = ("model", "version")
 
-REQUESTS = Counter("model_requests", "Answered requests; a gRPC status as its HTTP code.", (*_OF, "protocol", "code"))
-SECONDS = Histogram("model_request_seconds", "From the request's arrival to its answer.", _OF, buckets=_BUCKETS)
+REQUESTS = Counter(
+    "model_requests", "Answered requests; a gRPC status as its HTTP code.", (*_OF, "protocol", "code")
+)
+SECONDS = Histogram(
+    "model_request_seconds", "From the request's arrival to its answer.", _OF, buckets=_BUCKETS
+)
 REFUSED = Counter("model_refused", "Requests that did not fit the signature.", (*_OF, "reason"))
 PREDICTIONS = Counter("model_predictions", "Times the model was called.", _OF)
 IN_FLIGHT = Gauge("model_requests_in_flight", "Requests that are being answered.", _OF)

@@ -46,7 +46,7 @@ class Loaded:
 
 
 def digest_of(folder: Path) -> str:
-    """SHA-256 over the list of all files with their hashes, as `sha256sum` prints it, in the order of the names.
+    """SHA-256 over the list of all files with their hashes, as `sha256sum` prints it, ordered by name.
 
     Files without content do not count: KServe's storage initializer leaves them out.
     """
@@ -62,4 +62,3 @@ def _files(folder: Path) -> Iterator[Path]:
     # What Python left beside code that it ran is not part of the model.
     kept = [path for path in found if "__pycache__" not in path.parts]
     yield from sorted(kept, key=lambda path: path.relative_to(folder).as_posix())
-

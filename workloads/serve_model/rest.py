@@ -1,4 +1,4 @@
-"""V1 and V2 over HTTP: KServe's endpoints in an application of ours, which names the version in each answer."""
+"""V1 and V2 over HTTP: KServe's endpoints in an application of ours, whose answers name the version."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -15,7 +15,7 @@ from .metrics import Series
 from .served import Plane, Served
 
 KEEP_ALIVE = 3700
-"""Seconds that an idle connection is kept: longer than a proxy keeps it, which would else meet a closed one."""
+"""Seconds that an idle connection is kept: longer than by a proxy, which would else meet a closed one."""
 VERSION_HEADER, ID_HEADER = b"x-model-version", b"x-request-id"
 _EXPECTED = {InvalidInput: 400, ModelNotFound: 404, ServerNotReady: 503}
 """What KServe answers too, but with a stack trace in the log each time."""
@@ -97,7 +97,8 @@ class Told:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         told = [(VERSION_HEADER, self._version)]
         told += [pair for pair in scope["headers"] if pair[0] == ID_HEADER]
         protocol = _protocol(scope)

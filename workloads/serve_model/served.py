@@ -37,7 +37,10 @@ class Served(Model):
             raise InvalidInput(str(unfit)) from None
 
     async def predict(
-        self, payload: Any, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
+        self,
+        payload: Any,
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
     ) -> Any:
         given, request = payload
         self._series.predictions.inc()

@@ -54,7 +54,7 @@ class Kind:
     """For a person."""
     fits: Callable[[Any], bool]
     missing: Any = None
-    """What stands for a missing value; None where the type has no such value."""
+    """What stands for a missing value; None where the type has none. Optional text is None then."""
 
 
 _SMALL = ("INT8", "INT16", "INT32", "UINT8", "UINT16")
@@ -127,9 +127,7 @@ class Columns:
 
     def metadata(self) -> list[dict[str, Any]]:
         """The inputs, as the protocol V2 describes them."""
-        return [
-            {"name": name, "datatype": kind.datatype, "shape": [-1]} for name, kind in self.kinds.items()
-        ]
+        return [{"name": name, "datatype": kind.datatype, "shape": [-1]} for name, kind in self.kinds.items()]
 
     def rows(self, instances: Any) -> pd.DataFrame:
         """The input of a V1 request: `instances` is a list of objects, column → value."""
@@ -191,18 +189,20 @@ class Columns:
             value = _text(name, value)
         if kind.fits(value):
             return value
-        if value is None and (kind.missing is not None or name not in self.required):
+        if value is None and (
+            kind.missing is not None or (kind.dtype == "object" and name not in self.required)
+        ):
             return kind.missing
-        raise Unfit(
-            "type", f"column '{name}' must be {kind.says}, row {row} has {_called(value)}"
-        )
+        raise Unfit("type", f"column '{name}' must be {kind.says}, row {row} has {_called(value)}")
 
 
 class Tensors:
     """A signature of one tensor without a name, or of several with names."""
 
     def __init__(self, schema: Any) -> None:
-        self.specs = {spec.name or "input": (np.dtype(spec.type), tuple(spec.shape)) for spec in schema.inputs}
+        self.specs = {
+            spec.name or "input": (np.dtype(spec.type), tuple(spec.shape)) for spec in schema.inputs
+        }
         self.named = schema.inputs[0].name is not None
         for name, (dtype, _) in self.specs.items():
             if dtype.kind not in "biuf":
@@ -307,6 +307,8 @@ def _length(tensor: Tensor) -> int:
 
 def _flat(tensor: Tensor) -> Any:
     """The values in row-major order, as many as the shape says."""
+    if any(length < 0 for length in tensor.shape):
+        raise Unfit("shape", f"'{tensor.name}' has the shape {list(tensor.shape)}: no length is below 0")
     values = tensor.values
     if isinstance(values, np.ndarray):
         values = values.ravel()
