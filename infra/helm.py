@@ -1,6 +1,6 @@
 """Helm charts as objects: found, compared with their sum, rendered by `helm template`, kept.
 
-What counts of a chart is `templates/`, `crds/` and `values.yaml`. Its Chart.yaml is written anew, because
+What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew, because
 packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here.
 """
 
@@ -23,11 +23,11 @@ from infra.upstream import Manifest
 KUBERNETES = "1.36.3"
 """The version that charts are rendered for, in every stack: what helm was built with does not matter."""
 
-_FOLDERS = ("crds", "templates")
+_FOLDERS = ("crds", "files", "templates")
 _VALUES = "values.yaml"
 
 _CLUSTER_WIDE = frozenset({
-    "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration",
+    "ClusterRole", "ClusterRoleBinding", "ClusterStorageContainer", "CustomResourceDefinition", "MutatingWebhookConfiguration",
     "Namespace", "PriorityClass", "ValidatingWebhookConfiguration",
 })  # fmt: skip
 """Kinds without a namespace, as far as charts that are used here have them."""
