@@ -1,7 +1,7 @@
 """Helm charts as objects: found, compared with their sum, rendered by `helm template`, kept.
 
-What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew, because
-packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here.
+What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew,
+because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ _FOLDERS = ("crds", "files", "templates")
 _VALUES = "values.yaml"
 
 _CLUSTER_WIDE = frozenset({
-    "ClusterRole", "ClusterRoleBinding", "ClusterStorageContainer", "CustomResourceDefinition", "MutatingWebhookConfiguration",
-    "Namespace", "PriorityClass", "ValidatingWebhookConfiguration",
+    "ClusterRole", "ClusterRoleBinding", "ClusterStorageContainer", "CustomResourceDefinition",
+    "MutatingWebhookConfiguration", "Namespace", "PriorityClass", "ValidatingWebhookConfiguration",
 })  # fmt: skip
 """Kinds without a namespace, as far as charts that are used here have them."""
 

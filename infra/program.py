@@ -20,7 +20,7 @@ from infra.components.object_store.component import ObjectStore, ObjectStoreInpu
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
 from infra.components.queueing.component import Queueing, QueueingInputs
-from infra.components.serving.component import RUNTIME_IMAGES, Serving, ServingInputs
+from infra.components.serving.component import RUNTIME_IMAGES, ModelServing, ModelServingInputs
 from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
 from infra.components.tuning import katib
@@ -259,7 +259,7 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
 
 def _serving(stack: Stack, certificates: Certificates) -> None:
     releases, chosen = stack.releases, stack.chosen.serving
-    inputs = ServingInputs(
+    inputs = ModelServingInputs(
         namespace=outputs.NAMESPACE_SERVING,
         definitions=releases["kserve-crd"],
         kserve=_upstream(stack, "kserve"),
@@ -273,7 +273,7 @@ def _serving(stack: Stack, certificates: Certificates) -> None:
         if chosen.upstream_runtimes
         else {},
     )
-    Serving("serving", chosen, inputs, stack.opts)
+    ModelServing("serving", chosen, inputs, stack.opts)
 
 
 def _upstream(stack: Stack, name: str) -> Upstream:

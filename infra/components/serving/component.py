@@ -28,7 +28,7 @@ _STORE_KEYS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServingInputs:
+class ModelServingInputs:
     """What other components must hand over."""
 
     namespace: str
@@ -49,7 +49,7 @@ class ServingInputs:
     """For those of them that `settings` wants: what upstream's runtimes name → the image."""
 
 
-class Serving(pulumi.ComponentResource):
+class ModelServing(pulumi.ComponentResource):
     runtime: pulumi.Output[str]
     """The runtime's name, known once InferenceServices are admitted."""
 
@@ -57,10 +57,10 @@ class Serving(pulumi.ComponentResource):
         self,
         name: str,
         settings: ServingSettings,
-        inputs: ServingInputs,
+        inputs: ModelServingInputs,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("seatrial:platform:Serving", name, {}, opts)
+        super().__init__("seatrial:platform:ModelServing", name, {}, opts)
         self._settings, self._inputs = settings, inputs
         child = pulumi.ResourceOptions(parent=self)
         definitions = charts.register(self._definitions(), child)

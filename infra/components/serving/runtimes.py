@@ -13,7 +13,7 @@ _FOLDER = "/mnt/models"
 
 def mlflow(name: str) -> kube.Manifest:
     """The image is the InferenceService's own (`spec.predictor.model.image`): a version that is served does
-    not change when the platform does. So are the arguments that tell name and version, which come after these.
+    not change when the platform does. So are the arguments that tell name and version, after these.
     """
     spec = {
         "supportedModelFormats": [{"name": "mlflow", "version": "3", "autoSelect": True, "priority": 1}],
