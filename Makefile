@@ -56,6 +56,7 @@ RECIPES := local/images/recipes
 requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.11 requirements/runtime.in -o requirements/runtime.txt
 	$(PIN) --python-version 3.11 -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(PIN) --python-version 3.13 $(RECIPES)/envoy/requirements.in -o $(RECIPES)/envoy/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/optuna-dashboard/requirements.in -o $(RECIPES)/optuna-dashboard/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt

@@ -1,7 +1,8 @@
 """Helm charts as objects: found, compared with their sum, rendered by `helm template`, kept.
 
 What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew,
-because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here.
+because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here,
+or manifests of the same release.
 """
 
 import hashlib
@@ -25,6 +26,10 @@ KUBERNETES = "1.36.3"
 
 _FOLDERS = ("crds", "files", "templates")
 _VALUES = "values.yaml"
+_UNPACKAGED_VALUES = "values.tmpl.yaml"
+"""What some charts have instead until packaging fills in the image."""
+_PACKAGED = frozenset({"image", "pullPolicy"})
+"""Values that packaging writes."""
 
 _CLUSTER_WIDE = frozenset({
     "ClusterRole", "ClusterRoleBinding", "ClusterStorageContainer", "CustomResourceDefinition",
@@ -62,7 +67,7 @@ def objects(
 
 
 def checksum(content: Content) -> str:
-    """SHA-256 of what counts; of values without each `image`, which packaging writes and we always set."""
+    """SHA-256 of what counts; of values without each image, which packaging writes and we always set."""
     digest = hashlib.sha256()
     for path, data in content.items():
         if path == _VALUES:
@@ -75,12 +80,14 @@ def checksum(content: Content) -> str:
 def _without_images(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
-    return {key: None if key == "image" else _without_images(value) for key, value in node.items()}
+    return {key: None if key in _PACKAGED else _without_images(value) for key, value in node.items()}
 
 
 def _read(place: Path) -> Content:
     files = [file for folder in _FOLDERS for file in sorted((place / folder).rglob("*")) if file.is_file()]
-    return {str(file.relative_to(place)): file.read_bytes() for file in [*files, place / _VALUES]}
+    content = {str(file.relative_to(place)): file.read_bytes() for file in files}
+    values = next(file for file in (place / _VALUES, place / _UNPACKAGED_VALUES) if file.is_file())
+    return {**content, _VALUES: values.read_bytes()}
 
 
 def _find(name: str, release: Release, chart: Chart) -> Path:

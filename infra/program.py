@@ -31,7 +31,7 @@ from infra.components.workload_access.component import (
     WorkloadAccess,
     WorkloadAccessInputs,
 )
-from infra.connections import Login
+from infra.connections import Database, Login
 from infra.controllers import Upstream
 from infra.releases import Releases
 from infra.settings import PlatformSettings
@@ -227,7 +227,6 @@ def _access(
     tuning: Tuning | None,
     gateway: Gateway | None,
 ) -> None:
-    bookings = databases.databases["bookings"]
     inputs = WorkloadAccessInputs(
         namespace=outputs.NAMESPACE_WORKLOADS,
         secret=outputs.SECRET_ACCESS,
@@ -240,20 +239,46 @@ def _access(
         mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
         prometheus_url=monitoring.prometheus_url,
         studies=Studies(database=databases.databases["optuna"], dashboard_url=tuning.url) if tuning else None,
-        serving=Serving(bookings=bookings, gateway_url=gateway.url, api_key=gateway.keys[WORKLOADS_TENANT])
-        if gateway
-        else None,
+        serving=_serving(databases.databases["bookings"], gateway) if gateway else None,
     )
     WorkloadAccess("workload-access", inputs, stack.opts)
 
 
+def _serving(bookings: Database, gateway: Gateway) -> Serving:
+    return Serving(
+        bookings=bookings,
+        gateway_url=gateway.url,
+        gateway_ca=gateway.authority,
+        api_key=gateway.keys[WORKLOADS_TENANT],
+    )
+
+
 def _certificates(stack: Stack) -> Certificates:
-    inputs = CertificatesInputs(namespace=outputs.NAMESPACE_SERVING)
+    images = [f"cert-manager-{each}" for each in ("controller", "webhook", "cainjector")]
+    inputs = CertificatesInputs(
+        namespace=outputs.NAMESPACE_SERVING,
+        release=stack.releases["cert-manager"],
+        images=tuple(stack.releases.image(each) for each in images),
+        issuer="platform",
+    )
     return Certificates("certificates", stack.chosen.certificates, inputs, stack.opts)
 
 
 def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
-    inputs = GatewayInputs(namespace=outputs.NAMESPACE_SERVING, service=outputs.GATEWAY_SERVICE)
+    inputs = GatewayInputs(
+        namespace=outputs.NAMESPACE_SERVING,
+        controller=_upstream(stack, "envoy-gateway"),
+        proxy_image=stack.releases.image("envoy"),
+        issuer=certificates.issuer,
+        gateway=outputs.GATEWAY,
+        listener=outputs.GATEWAY_LISTENER,
+        port=outputs.GATEWAY_PORT,
+        service=outputs.GATEWAY_SERVICE,
+        secret=outputs.SECRET_GATEWAY_TLS,
+        key_header=outputs.GATEWAY_KEY_HEADER,
+        domain=outputs.DOMAIN,
+        routes_from=outputs.NAMESPACE_WORKLOADS,
+    )
     return Gateway("gateway", stack.chosen.gateway, inputs, stack.opts)
 
 

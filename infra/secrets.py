@@ -43,14 +43,20 @@ class GeneratedSecret(StoredSecret):
 class ExistingSecret(StoredSecret):
     """A Secret that somebody else made; it is read and never changed."""
 
-    def __init__(self, name: str, namespace: str, opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self, name: str, namespace: str, opts: pulumi.ResourceOptions, made_by: Object | None = None
+    ) -> None:
+        """`made_by`: what it comes from; a preview in which that is still to come reads nothing."""
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, "namespace": namespace},
             "data": None,
         }
-        found = pulumi.ResourceOptions(id=f"{namespace}/{name}")
+        known = f"{namespace}/{name}"
+        found = pulumi.ResourceOptions(
+            id=known if made_by is None else made_by.output("metadata").apply(lambda _: known)
+        )
         super().__init__(manifest, pulumi.ResourceOptions.merge(_secret_outputs(opts), found))
 
 

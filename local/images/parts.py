@@ -9,7 +9,7 @@ from pathlib import Path
 
 from local.errors import LocalError
 from local.images import hostconfig, leash, places
-from local.images.recipe import DebianPart, GoPart, MavenPart, Recipe, go_module
+from local.images.recipe import DebianPart, GoPart, MavenPart, Recipe, go_files, go_module
 from local.paths import cache_dir
 from local.progress import Progress
 from local.toolchain import gobuild, tools
@@ -56,7 +56,7 @@ class _Program:
     def place(self) -> Path:
         """Where it is kept when it is built."""
         digest = hashlib.sha256(repr((platform.machine(), self.package, self.ldflags, self.tags)).encode())
-        for file in sorted(self.module.glob("go.*")):
+        for file in go_files(self.module):
             digest.update(file.read_bytes())
         return places.parts() / digest.hexdigest()[:16] / self.name
 

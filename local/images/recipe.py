@@ -117,6 +117,11 @@ def go_module(recipe: Recipe, part: GoPart) -> Path:
     return FOLDER / (part.recipe or recipe.name)
 
 
+def go_files(module: Path) -> list[Path]:
+    """What a program is built from besides published modules: go.mod, go.sum, and sources of our own."""
+    return sorted([*module.glob("go.*"), *module.rglob("*.go")])
+
+
 def recipes_for(names: Iterable[str]) -> set[str]:
     """Every recipe that building `names` needs, those below them included; says which of `names` has none."""
     return {found.name for name in names for found in chain(name)}
@@ -140,8 +145,9 @@ def key(name: str, version: str, context: Path | None = None) -> str:
         if path.name != "recipe.toml":
             _add(digest, str(path.relative_to(recipe.folder)), path.read_bytes())
     for part in recipe.go:
-        for path in sorted(go_module(recipe, part).glob("go.*")):
-            _add(digest, path.name, path.read_bytes())
+        module = go_module(recipe, part)
+        for path in go_files(module):
+            _add(digest, str(path.relative_to(module)), path.read_bytes())
     for folder in recipe.code:
         for path in code_files(recipe, folder, context):
             _add(

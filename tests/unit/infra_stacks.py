@@ -44,13 +44,13 @@ class Registered:
 
 @dataclass
 class Recorder(mocks.Mocks):
-    """Accepts everything; a Secret that the program reads has the two entries of an S3 account."""
+    """Accepts everything; a Secret that the program reads is an S3 account or what cert-manager made."""
 
     resources: list[Registered] = field(default_factory=list)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if args.resource_id:
-            found = {"data": {"access-key": "YQ==", "secret-key": "Yg=="}}
+            found = {"data": {"access-key": "YQ==", "secret-key": "Yg==", "ca.crt": "Yw=="}}
             return args.resource_id, {**args.inputs, **found}
         return f"{args.name}_id", args.inputs
 

@@ -26,11 +26,10 @@ def containerfile(made: Recipe) -> str:
 def named() -> list[Image]:
     """Every image that the local stack runs: add-ons of the cluster and releases of the platform."""
     addons = tomllib.loads(ADDONS.read_text())
-    platform = {name: made for name, made, _ in releases.local_images()}
-    return [
-        Image(name, made, name.rpartition(":")[2].removeprefix("v"))
-        for name, made in (addons | platform).items()
+    of_addons = [
+        Image(name, made, name.rpartition(":")[2].removeprefix("v")) for name, made in addons.items()
     ]
+    return [*of_addons, *(Image(*each) for each in releases.local_images())]
 
 
 def test_every_folder_is_a_recipe() -> None:
@@ -62,7 +61,13 @@ def test_go_parts_have_checksums(made: Recipe) -> None:
             folder = recipe.go_module(made, part)
             held = tools.required_version(folder, part.module)
             assert f"{part.module} {held} h1:" in (folder / "go.sum").read_text()
-            assert (folder / "go.mod").read_text().startswith(f"module seatrial.local/images/{folder.name}\n")
+            # What uses an upstream's internal packages must bear its name.
+            ours = (
+                f"{part.module}/seatrial"
+                if [*folder.rglob("*.go")]
+                else f"seatrial.local/images/{folder.name}"
+            )
+            assert (folder / "go.mod").read_text().startswith(f"module {ours}\n")
 
 
 @EVERY_RECIPE

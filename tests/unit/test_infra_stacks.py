@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CLUSTER_WIDE = {
     "Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ClusterTrainingRuntime",
     "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding", "ResourceFlavor", "ClusterQueue",
+    "ValidatingAdmissionPolicyBinding", "ResourceFlavor", "ClusterQueue", "GatewayClass",
 }  # fmt: skip
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 

@@ -57,7 +57,15 @@ def test_an_unknown_part_is_answered_with_those_there_are(text: str) -> None:
 def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
     recipes = {recipe for _, recipe, _ in releases.local_images(())}
     assert "trino" in recipes
-    assert not recipes & {"jobset", "trainer", "mpi-operator", "optuna-dashboard", "kueue"}
+    assert not recipes & {
+        "jobset",
+        "trainer",
+        "mpi-operator",
+        "optuna-dashboard",
+        "kueue",
+        "envoy-gateway",
+        "envoy",
+    }
     assert {name for name, *_ in releases.local_manifests(())} == {"prometheus-operator"}
     fetched = {name: paths for name, _, _, paths in releases.local_manifests()}
     assert fetched["jobset"] == ("charts/jobset",)
@@ -65,7 +73,13 @@ def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
 
 def test_what_is_not_there_is_not_missed() -> None:
     """An alert on something absent would fire for ever."""
-    assert set(alerts.rules(parts.ALL)) - set(alerts.rules(())) == {"training", "tuning", "queueing"}
+    assert set(alerts.rules(parts.ALL)) - set(alerts.rules(())) == {
+        "training",
+        "tuning",
+        "queueing",
+        "certificates",
+        "gateway",
+    }
     assert set(alerts.rules(("tuning",))) - set(alerts.rules(())) == {"tuning"}
 
 
@@ -125,7 +139,7 @@ def test_every_part_says_what_it_costs() -> None:
     assert 0 < tuning.seconds < 60
     assert tuning.megabytes > 100
     assert tuning.memory == 320 * 2**20
-    assert (serving.part, serving.memory) == ("serving", 608 * 2**20)
+    assert (serving.part, serving.memory) == ("serving", (112 + 160 + 80 + 256 + 256) * 2**20)
 
 
 def test_more_parts_need_more_room() -> None:

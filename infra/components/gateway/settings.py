@@ -1,29 +1,47 @@
 """What a person may choose about the Gateway."""
 
 from collections.abc import Mapping
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 
 from infra.settings_base import Resources, Settings
 
 WORKLOADS_TENANT = "workloads"
-"""The tenant that jobs and applications of the platform are; its key is in their access data."""
+"""The tenant that the platform's own jobs and applications are; its key is in their access data."""
+TRIAL_TENANT = "trial"
+"""One who may send little, to see what happens then; proofs are this tenant where they send too much."""
+
+Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
 class TenantSettings(Settings):
-    requests_per_second: int = Field(default=1000, ge=1)
-    """What each proxy lets through for the tenant, on each route; more is answered with 429."""
+    """How many of a tenant's requests each proxy lets through on each route; others are answered with 429."""
+
+    requests: int = Field(default=1000, ge=1)
+    per: Literal["Second", "Minute", "Hour"] = "Second"
 
 
 class GatewaySettings(Settings):
-    controller: Resources = Resources(cpu="10m", memory="192Mi")
+    controller: Resources = Resources(cpu="10m", memory="256Mi")
     """Envoy Gateway, which tells the proxies what to do."""
-    proxy: Resources = Resources(cpu="100m", memory="128Mi")
-    """Envoy, of each proxy."""
-    tenants: Mapping[str, TenantSettings] = {WORKLOADS_TENANT: TenantSettings()}
-    """Who may send requests, by name. Each gets a key of its own."""
+    proxy: Resources = Resources(cpu="100m", memory="256Mi")
+    """Envoy, of each proxy. Requests are held in it until they are whole."""
+    proxies: int = Field(default=1, ge=1)
+    """How many share the requests; each counts for itself what a tenant has sent."""
+    service: Literal["ClusterIP", "LoadBalancer"] = "ClusterIP"
+    """`LoadBalancer` where requests come from outside the cluster and the cloud gives addresses."""
+    hosts: tuple[str, ...] = ()
+    """Names under which it is reached from outside; its certificate is for them too."""
+    largest_request: str = Field(default="1Mi", pattern=r"^[1-9][0-9]*(Ki|Mi|Gi)$")
+    """What is bigger is answered with 413."""
+    tenants: Mapping[Tenant, TenantSettings] = Field(default={}, max_length=14)
+    """Who may send requests, by name, besides `workloads` and `trial`; each gets a key. What is said of those
+    two here replaces their default.
+    """
 
     @field_validator("tenants")
     @classmethod
-    def _with_workloads(cls, tenants: Mapping[str, TenantSettings]) -> Mapping[str, TenantSettings]:
-        return {WORKLOADS_TENANT: TenantSettings(), **tenants}
+    def _with_our_own(cls, tenants: Mapping[str, TenantSettings]) -> Mapping[str, TenantSettings]:
+        ours = {WORKLOADS_TENANT: TenantSettings(), TRIAL_TENANT: TenantSettings(requests=20, per="Minute")}
+        return {**ours, **tenants}

@@ -23,6 +23,7 @@ class Serving:
 
     bookings: Database
     gateway_url: pulumi.Input[str]
+    gateway_ca: pulumi.Input[str]
     api_key: pulumi.Input[str]
     """Of the tenant that workloads are."""
 
@@ -116,5 +117,6 @@ def _serving(serving: Serving | None) -> dict[str, pulumi.Input[str]]:
     return {
         "BOOKINGS_DATABASE": serving.bookings.account_url("postgresql"),
         "GATEWAY_URL": serving.gateway_url,
+        "GATEWAY_CA": serving.gateway_ca,
         "GATEWAY_API_KEY": serving.api_key,
     }
