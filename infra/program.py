@@ -55,7 +55,7 @@ def build() -> None:
     if "queueing" in chosen.parts:
         _queueing(stack)
     if certificates is not None:
-        _serving(stack, certificates)
+        _models(stack, certificates)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -282,7 +282,7 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
     return Gateway("gateway", stack.chosen.gateway, inputs, stack.opts)
 
 
-def _serving(stack: Stack, certificates: Certificates) -> None:
+def _models(stack: Stack, certificates: Certificates) -> None:
     releases, chosen = stack.releases, stack.chosen.serving
     inputs = ModelServingInputs(
         namespace=outputs.NAMESPACE_SERVING,
