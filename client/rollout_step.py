@@ -136,7 +136,7 @@ class Judge:
     def _restarts(self) -> int:
         pods = self.platform.core.list_namespaced_pod(
             outputs.NAMESPACE_WORKLOADS,
-            label_selector=f"seatrial.dev/model={self.model},seatrial.dev/version={self.version}",
+            label_selector=f"{outputs.MODEL_LABEL}={self.model},{outputs.VERSION_LABEL}={self.version}",
         )
         return sum(
             status.restart_count for pod in pods.items for status in pod.status.container_statuses or []

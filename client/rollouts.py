@@ -251,6 +251,7 @@ class _Rollout:
         self.platform, self.model, self.record, self.progress = platform, model, record, progress
         self.judge = Judge(platform, model, record, limits)
         self.weights = traffic.require(platform, model).weights
+        self.step = ""
 
     def run(self) -> Record:
         """All steps that are left, and the end."""
@@ -270,8 +271,8 @@ class _Rollout:
         return self.record
 
     def _step(self, share: float) -> None:
-        step = f"{self.model} version {self.record.version} at {share:g} %"
-        self.progress.begin(step)
+        self.step = f"{self.model} version {self.record.version} at {share:g} %"
+        self.progress.begin(self.step)
         self.judge.begin(share)
         self._write(traffic.with_share(self.record.former, self.record.version, share))
         while not self.judge.done():
@@ -279,7 +280,13 @@ class _Rollout:
             self._beat()
         notes = tuple(dict.fromkeys((*self.record.notes, *self.judge.unknown)))
         self._write(self.weights, passed=self.record.passed + 1, notes=notes)
-        self.progress.end(step, self.judge.summary())
+        self._end(self.judge.summary())
+
+    def _end(self, note: str) -> None:
+        """Of the step, if one was begun."""
+        step, self.step = self.step, ""
+        if step:
+            self.progress.end(step, note)
 
     def _write(self, weights: dict[str, int], **changes: object) -> None:
         """The weights and what is now known, in one; waits until the Gateway has taken them."""
@@ -334,12 +341,13 @@ class _Rollout:
                 f"be: {error}",
                 f"its traffic stays as it is until it can: seatrial model rollback {self.model}",
             ) from error
-        self.progress.say(f"    rolled back: {reason}")
+        self._end("rolled back")
 
     def _interrupted(self) -> None:
         """The weights of the last good step; the record says where to go on."""
         share = self.record.share
         self._write(traffic.with_share(self.record.former, self.record.version, share))
+        self._end("interrupted")
         self.progress.say(
             f"    interrupted: version {self.record.version} has the {share:g} % of its last good step; the "
             "same call goes on from there"

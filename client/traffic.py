@@ -23,7 +23,6 @@ from client.removal import WORKLOAD_LABEL
 from infra import outputs
 
 API = "gateway.networking.k8s.io/v1"
-MODEL_LABEL = "seatrial.dev/model"
 ROLLOUT = "seatrial.dev/rollout"
 """Annotation: what a promotion has done so far (client/rollout_record.py)."""
 STEERED = "seatrial.dev/steered"
@@ -152,7 +151,7 @@ def new(model: str, version: str) -> Route:
     metadata = {
         "name": model,
         "namespace": outputs.NAMESPACE_WORKLOADS,
-        "labels": {MODEL_LABEL: model, WORKLOAD_LABEL: model},
+        "labels": {outputs.MODEL_LABEL: model, WORKLOAD_LABEL: model},
     }
     rule = {"name": DEFAULT, "backendRefs": [backend(model, version, TOTAL)]}
     spec = {"parentRefs": [parent], "hostnames": [f"{model}.{outputs.DOMAIN}"], "rules": [rule]}

@@ -6,11 +6,17 @@ import typer
 
 import workloads
 from client import ClientError, models, registry
+from seatrial import rollout
 from seatrial.connection import connect, workloads_run_in
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import LOCAL_STACK
 
-app = typer.Typer(help="Serve versions of models.", no_args_is_help=True)
+app = typer.Typer(help="Serve versions of models, and give them their traffic.", no_args_is_help=True)
+app.command()(rollout.promote)
+app.command()(rollout.status)
+app.command()(rollout.rollback)
+app.command()(rollout.shadow)
+app.command()(rollout.divide)
 
 SERVER = "model-server"
 """The image that models are served from."""

@@ -55,9 +55,10 @@ def promote(
     goes on from there.
     """
     limits = Limits(requests, errors / 100, p99, p99_ratio, seconds(patience, "--patience"))
+    chosen = percents(to, steps)
     with connect(stack) as platform, ConsoleProgress() as progress:
         record = rollouts.promote(
-            platform, name, version, to=to, steps=percents(steps), limits=limits, keep=keep, progress=progress
+            platform, name, version, to=to, steps=chosen, limits=limits, keep=keep, progress=progress
         )
     tell(name, record)
     if record.ended not in (to, STABLE):
@@ -178,15 +179,15 @@ def describe(name: str, rollout: dict[str, Any]) -> str:
     return "\n".join([line, *(f"  not judged: {note}" for note in rollout["notes"])])
 
 
-def percents(text: str | None) -> list[float] | None:
-    """`1,5,25` as numbers.
+def percents(to: str, text: str | None) -> tuple[float, ...]:
+    """`1,5,25` as steps that lead to the aim; those of the aim where none are given.
 
     Raises:
-        typer.BadParameter: one of them is none.
+        typer.BadParameter: one of them is no number, or they lead nowhere.
     """
-    if text is None:
-        return None
     try:
-        return [float(word) for word in text.split(",")]
+        return rollouts.fitting(to, [float(word) for word in text.split(",")] if text else None)
     except ValueError:
         raise typer.BadParameter(f"{text!r}; write for example 1,5,25", param_hint="--steps") from None
+    except ClientError as unfit:
+        raise typer.BadParameter(f"{unfit.what}; {unfit.todo}", param_hint="--to and --steps") from None
