@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import workloads
+from client import gateway
 from infra import outputs
 from workloads.booking_api import config, experiment, manifest
 from workloads.booking_api import main as program
@@ -29,7 +30,7 @@ def container(objects: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def test_it_names_what_the_platform_promises() -> None:
     objects = made()
     (parent,) = objects["HTTPRoute"]["spec"]["parentRefs"]
-    assert parent == {"name": outputs.GATEWAY, "namespace": outputs.NAMESPACE_SERVING}
+    assert parent == gateway.parent()
     assert objects["HTTPRoute"]["spec"]["hostnames"] == [f"booking.{outputs.DOMAIN}"]
     assert workloads.parts("booking_api") == ("serving",)
     keys = {

@@ -7,7 +7,7 @@ be repeated without an effect.
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,7 @@ INSERT INTO predictions
 VALUES (%(request_id)s, %(model)s, %(version)s, %(experiment)s, %(variant)s, %(user_key)s,
     %(features)s::jsonb, %(score)s, %(decision)s, %(price)s)
 ON CONFLICT (request_id) DO NOTHING
+RETURNING at
 """
 GIVEN = """
 unnest(%(ids)s::text[], %(outcomes)s::double precision[], %(sources)s::text[])
@@ -84,15 +85,12 @@ async def find(database: Database, request_id: str) -> Prediction | None:
 async def keep(database: Database, prediction: Prediction) -> Prediction:
     """Log a prediction; returns what is logged for that request, which is another one if that came first."""
     row = asdict(prediction) | {"features": json.dumps(prediction.features)}
-
-    async def work(connection: Connection) -> dict[str, Any] | None:
-        await connection.execute(KEEP, row)
-        cursor = await connection.execute(FIND, {"request_id": prediction.request_id})
-        return await cursor.fetchone()
-
-    found = await database.run(work)
+    new = await database.rows(KEEP, row)
+    if new:
+        return replace(prediction, at=new[0]["at"])
+    found = await find(database, prediction.request_id)
     assert found is not None, "rows are never deleted"
-    return Prediction(**found)
+    return found
 
 
 async def record(database: Database, outcomes: Sequence[Outcome]) -> int:

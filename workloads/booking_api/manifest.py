@@ -13,7 +13,7 @@ PARTS = ("serving",)
 PORT = 8080
 DOMAIN = "platform.test"
 """What the hosts of routes end with; a stack may have another."""
-GATEWAY = {"name": "platform", "namespace": "platform-serving"}
+GATEWAY = {"name": "platform", "namespace": "platform-serving", "sectionName": "https"}
 MODEL = "delay"
 """The model's name in its protocol, its route and its pods' label."""
 COLOCATE_LABEL = "seatrial.dev/colocate"
