@@ -214,9 +214,17 @@ class Platform:
 
     def studies(self) -> Any:
         """A connection to the database where Optuna keeps studies."""
+        return self._database("OPTUNA_STORAGE")
+
+    def bookings(self) -> Any:
+        """A connection to the database where predictions and their outcomes are logged."""
+        return self._database("BOOKINGS_DATABASE")
+
+    def _database(self, variable: str) -> Any:
+        """A connection to the database whose URL, with its account, is `access[variable]`."""
         import psycopg
 
-        inside, here = urlsplit(self.access["OPTUNA_STORAGE"]), self.local("OPTUNA_STORAGE")
+        inside, here = urlsplit(self.access[variable]), self.local(variable)
         return psycopg.connect(
             host=here.hostname,
             port=here.port,

@@ -92,7 +92,7 @@ class Airline(Caller):
 
     @task
     def tell(self) -> None:
-        told = {}
+        told: dict[str, dict[str, Any]] = {}
         while answered and len(told) < OUTCOMES_AT_ONCE:
             entry = answered.popleft()
             told[entry["request_id"]] = entry
