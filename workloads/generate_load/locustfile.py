@@ -5,7 +5,7 @@ service carries, not how long they would have waited (load.py does). Needs Locus
 docs/how-to/load-a-service.md.
 
 Environment: LOAD_HOST is the name behind which the service is routed, where `--host` is another address;
-GATEWAY_CA names a file with its authority; GATEWAY_API_KEY is the key; MODEL_BODIES a file of bodies for the
+LOAD_CA a file with its authority; GATEWAY_API_KEY is the key; MODEL_BODIES a file of bodies for the
 model, one JSON document a line.
 """
 
@@ -51,7 +51,7 @@ class Caller(HttpUser):
     def on_start(self) -> None:
         session = self.client
         session.trust_env = False
-        session.verify = os.environ.get("GATEWAY_CA") or True
+        session.verify = os.environ.get("LOAD_CA") or True
         session.headers["x-api-key"] = os.environ.get("GATEWAY_API_KEY", "")
         if NAME:
             session.headers["host"] = NAME
@@ -92,7 +92,7 @@ class Airline(Caller):
 
     @task
     def tell(self) -> None:
-        told = {}
+        told: dict[str, dict[str, Any]] = {}
         while answered and len(told) < OUTCOMES_AT_ONCE:
             entry = answered.popleft()
             told[entry["request_id"]] = entry

@@ -27,7 +27,7 @@ from workloads.generate_load.summary import summary
 from workloads.settings import changed
 
 CA_VARIABLE = "GATEWAY_CA"
-"""Names the file with the Gateway's authority, where the platform has one of its own."""
+"""Holds the Gateway's authority (PEM), where the platform has one of its own."""
 QUESTIONS = 1000
 """Bodies that are made where no file has them."""
 FOLDER = "loads"
@@ -69,10 +69,10 @@ def bodies_of(settings: GenerateLoad, file: Path | None) -> tuple[bytes, ...]:
     return read_bodies(file) if file else bookings.bodies(QUESTIONS, settings.seed)
 
 
-def read_authorities(file: str | None) -> str:
-    """The certificates of a file; empty where none is named."""
+def authorities_of(file: Path | None) -> str:
+    """Those of the file, or of the environment; empty where neither has any."""
     try:
-        return Path(file).read_text() if file else ""
+        return file.read_text() if file else os.environ.get(CA_VARIABLE, "")
     except OSError as error:
         raise HopelessError(f"the authorities in {file} cannot be read: {error.strerror}") from error
 
@@ -136,8 +136,8 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument(
-        "--ca", metavar="FILE", default=os.environ.get(CA_VARIABLE),
-        help=f"authorities, PEM (default: ${CA_VARIABLE}, or the system's)",
+        "--ca", type=Path, metavar="FILE",
+        help=f"authorities, PEM (default: what {CA_VARIABLE} holds, or the system's)",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the whole result goes")
     told = parser.parse_args()
@@ -145,7 +145,7 @@ def main() -> None:
     def work() -> dict[str, Any]:
         settings = changed(getattr(config, told.config)(), told.set)
         headers = headers_of(settings, told.header)
-        plan = plan_of(settings, headers, bodies_of(settings, told.bodies), read_authorities(told.ca))
+        plan = plan_of(settings, headers, bodies_of(settings, told.bodies), authorities_of(told.ca))
         return load(plan, settings.control, told.out)
 
     common.run(work)

@@ -6,9 +6,6 @@ from workloads.pods import container, labels, pod
 
 NAME = "generate-load"
 PARTS = ("serving",)
-AUTHORITY = "gateway-ca"
-"""Secret whose `ca.crt` is the authority of the Gateway's certificate, where that is not a public one."""
-FOLDER = "/etc/gateway"
 
 
 def objects(
@@ -28,11 +25,6 @@ def objects(
         memory="128Mi",
         memory_limit="512Mi",
     )
-    main["env"].append({"name": "GATEWAY_CA", "value": f"{FOLDER}/ca.crt"})
-    main["volumeMounts"].append({"name": "authority", "mountPath": FOLDER, "readOnly": True})
-    template = pod(name, main)
-    authority = {"secretName": AUTHORITY, "optional": True}
-    template["spec"]["volumes"].append({"name": "authority", "secret": authority})
-    spec = {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "template": template}
+    spec = {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "template": pod(name, main)}
     metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
     return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]

@@ -123,8 +123,10 @@ class Quantiles:
         told: dict[str, Quantile | None] = {}
         for q in quantiles.QUANTILES:
             value, between = quantiles.quantile(seconds, q), quantiles.interval(seconds, q)
-            known = value is not None and between is not None
-            told[str(q)] = Quantile(ms(value), ms(between[0]), ms(between[1])) if known else None
+            if value is None or between is None:
+                told[str(q)] = None
+            else:
+                told[str(q)] = Quantile(ms(value), ms(between[0]), ms(between[1]))
         needs = {str(q): quantiles.samples_needed(q) for q in quantiles.QUANTILES}
         largest = ms(float(seconds.max())) if seconds.size else None
         return cls(int(seconds.size), timeouts, told, needs, largest)
