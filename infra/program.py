@@ -276,6 +276,7 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
         service=outputs.GATEWAY_SERVICE,
         secret=outputs.SECRET_GATEWAY_TLS,
         key_header=outputs.GATEWAY_KEY_HEADER,
+        key_secret=outputs.SECRET_GATEWAY_KEY,
         domain=outputs.DOMAIN,
         routes_from=outputs.NAMESPACE_WORKLOADS,
     )

@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,24 +119,29 @@ def _rolled_out(item: Any) -> bool:
     )
 
 
-@contextmanager
-def no_new_volumes(platform: Platform) -> Iterator[None]:
+def no_new_volumes(platform: Platform) -> AbstractContextManager[None]:
     """The storage class has nobody who makes its volumes."""
-    apps = k8s.AppsV1Api(platform.api)
-    name, namespace = PROVISIONER
+    return without_pods(platform, *PROVISIONER)
 
-    def scale(replicas: int) -> None:
-        apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": replicas}})
-        until(
-            lambda: (apps.read_namespaced_deployment(name, namespace).status.ready_replicas or 0) == replicas,
-            f"{replicas} pods of {name}",
-        )
 
+@contextmanager
+def without_pods(platform: Platform, name: str, namespace: str) -> Iterator[None]:
+    """A Deployment of one pod has none."""
     try:
-        scale(0)
+        scale(platform, name, namespace, 0)
         yield
     finally:
-        scale(1)
+        scale(platform, name, namespace, 1)
+
+
+def scale(platform: Platform, name: str, namespace: str, replicas: int) -> None:
+    """Give a Deployment so many pods, and wait until it has them."""
+    apps = k8s.AppsV1Api(platform.api)
+    apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": replicas}})
+    until(
+        lambda: (apps.read_namespaced_deployment(name, namespace).status.ready_replicas or 0) == replicas,
+        f"{replicas} pods of {name}",
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import damage, trainings
+from proofs import damage, damage_serving, trainings
 from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
@@ -411,6 +411,43 @@ def _of_the_tuning() -> tuple[Fault, ...]:
     )
 
 
+def _of_the_gateway() -> tuple[Fault, ...]:
+    """What the Gateway refuses must be refused by its policies, and by nothing else."""
+
+    def aside(plural: str) -> Callable[[Platform], AbstractContextManager[None]]:
+        return lambda platform: damage_serving.policy_aside(platform, plural)
+
+    return (
+        Fault(
+            "certificate-of-another",
+            damage_serving.certificate_of_another,
+            ("serving.the_gateway_is_known_by_its_certificate",),
+            ("certificate is not valid for",),
+        ),
+        Fault(
+            "open-gateway",
+            aside("securitypolicies"),
+            ("serving.only_a_tenants_key_opens_the_gateway",),
+            ("a request without a key is refused",),
+        ),
+        Fault(
+            "boundless-gateway",
+            aside("backendtrafficpolicies"),
+            (
+                "serving.a_tenant_cannot_send_more_than_its_share",
+                "serving.a_request_that_is_too_large_is_refused",
+            ),
+            ("one is refused with 429", "are refused with 413"),
+        ),
+        Fault(
+            "nobody-renews",
+            damage_serving.nobody_renews,
+            ("serving.a_certificate_is_renewed_before_its_end",),
+            ("the Gateway did not serve the next certificate",),
+        ),
+    )
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -421,6 +458,7 @@ FAULTS = {
         *_of_the_queue(),
         *_of_tensorflow(),
         *_of_the_tuning(),
+        *_of_the_gateway(),
     )
 }
 

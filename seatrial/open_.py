@@ -14,6 +14,7 @@ from seatrial.context import LOCAL_STACK
 
 PARTS = {
     "mlflow": ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    "gateway": ("GATEWAY_URL", None, "GATEWAY_API_KEY"),
     "trino": ("TRINO_URL", "TRINO_USER", "TRINO_PASSWORD"),
     "optuna": ("OPTUNA_DASHBOARD_URL", None, None),
     "prometheus": ("PROMETHEUS_URL", None, None),
@@ -38,15 +39,29 @@ def open_(
                 f"this platform has no {part}: {address} is not in Secret {outputs.SECRET_ACCESS}",
                 "provision all parts of the platform: seatrial up",
             )
-        url = platform.local(address, port).geturl()
+        here = platform.local(address, port)
+        url = here.geturl()
         out.print(f"{part}: {url}", markup=False)
         if account and password:
-            secret = f"kubectl -n {outputs.NAMESPACE_WORKLOADS} get secret {outputs.SECRET_ACCESS}"
             out.print(
                 f"  account {platform.access[account]}; the password is what this prints:", markup=False
             )
-            out.print(f"  {secret} -o jsonpath='{{.data.{password}}}' | base64 -d", markup=False)
+            out.print(f"  {_prints(password)}", markup=False)
+        elif password:
+            out.print("  the host of a request picks its route; the key of the workloads lets it in:")
+            out.print(
+                f"  curl --connect-to ::{here.netloc} --cacert <({_prints('GATEWAY_CA')}) "
+                f'-H "{outputs.GATEWAY_KEY_HEADER}: $({_prints(password)})" https://NAME.{outputs.DOMAIN}/',
+                markup=False,
+                soft_wrap=True,
+            )
         out.print("until Ctrl-C …")
         if browse:
             webbrowser.open(url)
         threading.Event().wait()
+
+
+def _prints(variable: str) -> str:
+    """The command that prints an entry of the access Secret."""
+    secret = f"kubectl -n {outputs.NAMESPACE_WORKLOADS} get secret {outputs.SECRET_ACCESS}"
+    return f"{secret} -o jsonpath='{{.data.{variable}}}' | base64 -d"

@@ -16,6 +16,7 @@ from workloads import pods
 
 NAMESPACES = (
     outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING, outputs.NAMESPACE_TRAINING,
+    outputs.NAMESPACE_SERVING,
 )  # fmt: skip
 """Those that are there: a namespace that was not chosen is an empty one."""
 GPU = "nvidia.com/gpu"
@@ -216,15 +217,9 @@ def transformations(platform: Platform) -> dict[str, float]:
 
 @proof("platform")
 def everything_is_watched(platform: Platform, check: Check) -> None:
-    """Prometheus reaches every target, and each of our ServiceMonitors has one."""
-    custom = k8s.CustomObjectsApi(platform.api)
-    monitors = custom.list_cluster_custom_object(
-        "monitoring.coreos.com", "v1", "servicemonitors", label_selector="app.kubernetes.io/part-of=seatrial"
-    )["items"]
-    check(bool(monitors), "the platform's parts bring ServiceMonitors")
-    pools = [
-        f"serviceMonitor/{item['metadata']['namespace']}/{item['metadata']['name']}/" for item in monitors
-    ]
+    """Prometheus reaches every target, and each of our ServiceMonitors and PodMonitors has one."""
+    pools = [*monitored(platform, "serviceMonitor"), *monitored(platform, "podMonitor")]
+    check(bool(pools), "the platform's parts bring monitors")
     deadline = time.monotonic() + 75  # A target that has just restarted is scraped again within a minute.
     while True:
         targets = platform.prometheus("targets", state="active")["activeTargets"]
@@ -239,6 +234,17 @@ def everything_is_watched(platform: Platform, check: Check) -> None:
         )
     for pool in pools:
         check(pool not in bare, f"{pool} has a target")
+
+
+def monitored(platform: Platform, kind: str) -> list[str]:
+    """What Prometheus calls the targets of each monitor of a kind that the platform's parts bring."""
+    found = k8s.CustomObjectsApi(platform.api).list_cluster_custom_object(
+        "monitoring.coreos.com",
+        "v1",
+        f"{kind.lower()}s",
+        label_selector="app.kubernetes.io/part-of=seatrial",
+    )["items"]
+    return [f"{kind}/{item['metadata']['namespace']}/{item['metadata']['name']}/" for item in found]
 
 
 @proof("platform")

@@ -1,6 +1,7 @@
 """Each fault mends what it broke, also when what ran meanwhile failed."""
 
 import io
+import ssl
 from collections.abc import Callable
 from types import SimpleNamespace as Some
 from typing import Any
@@ -10,9 +11,10 @@ import pandas as pd
 import pytest
 from kubernetes import client as k8s
 
-from proofs import damage, faults, trainings
+from proofs import damage, damage_serving, faults, trainings
 from proofs.faults import Fault
 from proofs.run import Result
+from proofs.subjects import serving_gateway
 
 
 @pytest.fixture
@@ -203,3 +205,76 @@ def test_a_queue_is_generous_as_soon_as_it_is_there(platform: Any, monkeypatch: 
         damage.until(lambda: len(tries) > 1, "a second try", 10)
     assert set(tries) == {"10"}
     assert float(tries[0]) > 2 * 0.2
+
+
+class Objects:
+    """Custom objects, changed by merge patches; `judged` says what their controller makes of a spec."""
+
+    def __init__(self, spec: dict[str, Any], judged: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        self.spec, self.judged = dict(spec), judged
+        self.patches: list[dict[str, Any]] = []
+
+    def get_namespaced_custom_object(self, *_: Any) -> dict[str, Any]:
+        return {
+            "metadata": {"generation": len(self.patches)},
+            "spec": dict(self.spec),
+            "status": self.judged(self.spec),
+        }
+
+    def patch_namespaced_custom_object(self, *arguments: Any) -> None:
+        self.patches.append(arguments[-1]["spec"])
+        self.spec |= arguments[-1]["spec"]
+
+
+def custom(monkeypatch: pytest.MonkeyPatch, objects: Objects) -> Objects:
+    monkeypatch.setattr(k8s, "CustomObjectsApi", lambda _: objects)
+    return objects
+
+
+def test_a_policy_comes_back_to_its_gateway(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = {"conditions": [{"type": "Accepted", "status": "True"}]}
+    here = {"kind": "Gateway", "name": "platform"}
+    objects = custom(
+        monkeypatch,
+        Objects(
+            {"targetRefs": [here]}, lambda spec: {"ancestors": [accepted] * (spec["targetRefs"] == [here])}
+        ),
+    )
+    broken_and_left_by_an_error(faults.FAULTS["open-gateway"].breaks, platform)
+    assert objects.patches == [{"targetRefs": [{**here, "name": "fault"}]}, {"targetRefs": [here]}]
+
+
+def test_the_gateway_shows_its_own_certificate_again(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [{"name": "https", "tls": {"certificateRefs": [{"name": "gateway-tls"}]}}]
+    objects = custom(monkeypatch, Objects({"listeners": own}, lambda _: {}))
+
+    def served(*_: Any) -> None:
+        if shown(objects.spec) != "gateway-tls":
+            raise ssl.SSLCertVerificationError("not for that host")
+
+    def shown(spec: dict[str, Any]) -> str:
+        return str(spec["listeners"][0]["tls"]["certificateRefs"][0]["name"])
+
+    monkeypatch.setattr(damage_serving, "served", served)
+    broken_and_left_by_an_error(damage_serving.certificate_of_another, platform)
+    assert [shown(entry) for entry in objects.patches] == ["envoy", "gateway-tls"]
+
+
+def test_nobody_renews_once_the_short_lived_certificate_is_there(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = {"conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}]}
+    objects = custom(monkeypatch, Objects({}, lambda _: ready))
+    scaled: list[int] = []
+    monkeypatch.setattr(damage_serving, "scale", lambda *arguments: scaled.append(arguments[-1]))
+    with damage_serving.nobody_renews(platform):
+        assert scaled == []
+        objects.patch_namespaced_custom_object({"spec": dict(serving_gateway.SHORT)})
+        damage.until(lambda: scaled == [0], "cert-manager to go", 10)
+    assert scaled == [0, 1]
+
+
+def test_a_short_life_ends_with_the_proof(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = custom(monkeypatch, Objects({"duration": "2160h"}, lambda _: {}))
+    broken_and_left_by_an_error(serving_gateway.short_lived, platform)
+    assert objects.patches == [serving_gateway.SHORT, {"duration": "2160h", "renewBefore": None}]

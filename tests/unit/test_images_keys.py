@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.images import build, recipe, registry, store, workload_image, workload_images
+from local.images import build, parts, recipe, registry, store, workload_image, workload_images
 from local.images.names import Image
 
 CHAIN = {
@@ -159,3 +159,17 @@ def test_the_plan_names_each_recipe_once_with_its_cost(house: Image, recipes: Pa
         ("image house", 2, 20),
     ]
     assert not (recipes / "cache").exists()
+
+
+def test_the_key_follows_the_sources_of_a_program_that_lie_with_another_recipe(recipes: Path) -> None:
+    mill = recipes / "mill" / "wheel" / "main.go"
+    mill.parent.mkdir(parents=True)
+    mill.write_text("package main")
+    (recipes / "mill" / "go.mod").write_text("module m\nrequire a.b/c v1.0.0\n")
+    part = '[[go]]\nrecipe = "mill"\nmodule = "a.b/c"\npackage = "./wheel"\nname = "wheel"\n'
+    (recipes / "house/recipe.toml").write_text(CHAIN["house/recipe.toml"] + part)
+    recipe.load.cache_clear()
+    before, [kept] = key(recipes), parts.programs(recipe.load("house"))
+    mill.write_text("package main // changed")
+    assert key(recipes) != before
+    assert parts.programs(recipe.load("house")) != [kept]

@@ -193,3 +193,16 @@ def test_a_real_chart_is_rendered_by_the_real_helm(
     labels = {each["metadata"].get("labels", {}).get("helm.sh/chart") for each in first}
     assert labels - {None} == {f"{found.chart.name}-{found.version}"}
     assert {each["metadata"]["namespace"] for each in first if each["kind"] == "Service"} == {"here"}
+
+
+def test_what_packaging_fills_in_is_the_same_chart(folder: Path) -> None:
+    """Some charts have their values only as a template until they are packaged."""
+    filled = "size: 1\nmain:\n  image: m:1\n  pullPolicy: IfNotPresent\n"
+    source, package = folder / "source", folder / "package"
+    put(package, **{"values.yaml": filled})
+    template = filled.replace("m:1", "${Image}").replace("IfNotPresent", "${Policy}")
+    put(source, **{"values.tmpl.yaml": template})
+    (source / "values.yaml").unlink()
+    assert helm.checksum(helm._read(source)) == helm.checksum(helm._read(package))
+    put(package, **{"values.yaml": filled.replace("size: 1", "size: 2")})
+    assert helm.checksum(helm._read(source)) != helm.checksum(helm._read(package))

@@ -43,6 +43,8 @@ class GatewayInputs:
     secret: str
     """Name of the Secret with its certificate."""
     key_header: str
+    key_secret: str
+    """Name of the Secret with a tenant's key, with `{tenant}`."""
     domain: str
     """What the hosts of routes end with."""
     routes_from: str
@@ -76,7 +78,7 @@ class Gateway(pulumi.ComponentResource):
         gateway = self._gateway([*controller.ready, certificate, *secrets.values()])
         metadata = self._metadata(inputs.gateway)
         policy = policies.objects(
-            settings, metadata, inputs.gateway, inputs.key_header, [_key_name(each) for each in secrets]
+            settings, metadata, inputs.gateway, inputs.key_header, [self._key_name(each) for each in secrets]
         )
         guarded = charts.register(policy, self._after(gateway))
         address = f"https://{inputs.service}.{inputs.namespace}.svc.cluster.local"
@@ -139,7 +141,10 @@ class Gateway(pulumi.ComponentResource):
 
     def _key(self, tenant: str) -> GeneratedSecret:
         """A Secret for each, because an entry that is added later would stay empty (infra/secrets.py)."""
-        return GeneratedSecret(self._metadata(_key_name(tenant)), random=(tenant,), opts=self._child)
+        return GeneratedSecret(self._metadata(self._key_name(tenant)), random=(tenant,), opts=self._child)
+
+    def _key_name(self, tenant: str) -> str:
+        return self._inputs.key_secret.format(tenant=tenant)
 
     def _gateway(self, needed: list[kube.Object]) -> kube.Object:
         inputs = self._inputs
@@ -169,7 +174,7 @@ class Gateway(pulumi.ComponentResource):
         settings = self._settings
         container = {"image": self._inputs.proxy_image, "resources": settings.proxy.manifest()}
         kubernetes = {
-            "envoyDeployment": {"replicas": settings.proxies, "container": container},
+            "envoyDeployment": {"name": NAME, "replicas": settings.proxies, "container": container},
             "envoyService": {"name": self._inputs.service, "type": settings.service},
         }
         return {"provider": {"type": "Kubernetes", "kubernetes": kubernetes}}
@@ -207,10 +212,6 @@ class Gateway(pulumi.ComponentResource):
 
 def _full(service: str, namespace: str) -> tuple[str, str]:
     return f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local"
-
-
-def _key_name(tenant: str) -> str:
-    return f"gateway-key-{tenant}"
 
 
 def _awaited(condition: str) -> dict[str, str]:

@@ -5,12 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
+from infra.outputs import TENANT_TRIAL
 from infra.settings_base import Resources, Settings
 
 WORKLOADS_TENANT = "workloads"
 """The tenant that the platform's own jobs and applications are; its key is in their access data."""
-TRIAL_TENANT = "trial"
-"""One who may send little, to see what happens then; proofs are this tenant where they send too much."""
 
 Tenant = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
@@ -43,5 +42,5 @@ class GatewaySettings(Settings):
     @field_validator("tenants")
     @classmethod
     def _with_our_own(cls, tenants: Mapping[str, TenantSettings]) -> Mapping[str, TenantSettings]:
-        ours = {WORKLOADS_TENANT: TenantSettings(), TRIAL_TENANT: TenantSettings(requests=20, per="Minute")}
+        ours = {WORKLOADS_TENANT: TenantSettings(), TENANT_TRIAL: TenantSettings(requests=20, per="Minute")}
         return {**ours, **tenants}

@@ -1,0 +1,98 @@
+"""A backend behind the Gateway that tells what it was sent: a pod of the workloads' image with a route."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+import client
+from client import Platform, gateway, outputs
+from proofs import probe
+from workloads import pods
+
+PORT = 8080
+SCRIPT = """
+import http.server, json
+class Echo(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    asked = 0
+    def do_POST(self):
+        Echo.asked += 1
+        size = len(self.rfile.read(int(self.headers.get("content-length", 0))))
+        told = {"headers": dict(self.headers.items()), "size": size, "asked": Echo.asked}
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_GET = do_POST
+http.server.ThreadingHTTPServer(("", 8080), Echo).serve_forever()
+"""
+
+
+@contextmanager
+def behind(platform: Platform, name: str) -> Iterator[gateway.Gateway]:
+    """A client of the echo's route, once it answers; the echo goes afterwards."""
+    client.delete_workloads(platform, name)
+    client.deploy(platform, name, manifests(probe.workload_image(platform), name), wait=False)
+    try:
+        with gateway.Gateway(platform, name) as here:
+            answers(here)
+            yield here
+    finally:
+        client.delete_workloads(platform, name)
+
+
+def answers(here: httpx.Client, patience: float = 120) -> None:
+    """Wait until the route leads to the backend, whoever may use it.
+
+    Raises:
+        TimeoutError: it does not; with the last answer.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        answer = here.get("/")
+        # Without a route there is no policy either: whoever asks is told 404.
+        if answer.status_code not in (404, 500, 503):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{here.base_url} still answers {answer.status_code}: {answer.text[:200]}")
+        time.sleep(0.3)
+
+
+def manifests(image: str, name: str) -> list[dict[str, Any]]:
+    """Deployment, Service and route."""
+    main = pods.container(image, "-", [], cpu="20m", memory="64Mi", memory_limit="128Mi")
+    main["command"] = ["python3", "-c", SCRIPT]
+    main["readinessProbe"] = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
+    template = pods.pod(name, main, restartPolicy="Always")
+    selector = {"app.kubernetes.io/name": name}
+    metadata = {"name": name, "namespace": outputs.NAMESPACE_WORKLOADS, "labels": pods.labels(name)}
+    route = {
+        "parentRefs": [gateway.parent()],
+        "hostnames": [gateway.host(name)],
+        "rules": [{"backendRefs": [{"name": name, "port": PORT}]}],
+    }
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {"replicas": 1, "selector": {"matchLabels": selector}, "template": template},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"selector": selector, "ports": [{"port": PORT, "targetPort": PORT}]},
+        },
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": metadata,
+            "spec": route,
+        },
+    ]
