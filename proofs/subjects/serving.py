@@ -4,6 +4,7 @@ not fit reaches it.
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from client import Platform, models, outputs, registry
 from proofs import models as served
 from proofs import probe
 from proofs.run import Check, proof
+from proofs.subjects.serving_gateway import require_part
 from proofs.subjects.training import trained
 
 BY_MLFLOW = """
@@ -45,11 +47,6 @@ BY_GRPC = """
     print(json.dumps({"scores": [float(x) for x in made.as_numpy()], "version": told["x-model-version"]}))
 """
 """Asks the served version in the protocol V2 over gRPC, in the image that it is served from."""
-
-
-def require_part(platform: Platform, check: Check) -> None:
-    if not set(outputs.SECRET_ACCESS_OF["serving"]) <= set(platform.access):
-        check.skip("the part serving is not provisioned: seatrial up --parts core,serving")
 
 
 def scores(answer: httpx.Response) -> list[float]:
@@ -242,7 +239,7 @@ def a_model_whose_files_were_changed_is_not_served(platform: Platform, check: Ch
     """A version whose files are not those that were registered is refused by its server, in these words."""
     require_part(platform, check)
     asked = served.asked(platform)
-    wrong = registry.ModelVersion(**{**vars(asked.found), "digest": f"sha256:{'0' * 64}"})
+    wrong = replace(asked.found, digest=f"sha256:{'0' * 64}")
     try:
         check.refuses(
             lambda: models.serve(
