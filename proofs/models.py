@@ -54,8 +54,8 @@ def image(platform: Platform) -> str:
 def asked(platform: Platform) -> Asked:
     """The newest version of the reference training, served.
 
-    One that is served already is taken as it is: whether its files are still the registered ones is for a proof
-    to say.
+    One that is served already is taken as it is: whether its files are still the registered ones is for a
+    proof to say.
     """
     found, runs_in = registry.resolve(platform, training.SETTINGS.model), image(platform)
     for each in models.served(platform, NAME):
