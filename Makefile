@@ -56,11 +56,14 @@ RECIPES := local/images/recipes
 requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.11 requirements/runtime.in -o requirements/runtime.txt
 	$(PIN) --python-version 3.11 -c requirements/runtime.txt requirements/dev.in -o requirements/dev.txt
+	$(PIN) --python-version 3.11 -c requirements/runtime.txt requirements/load.in -o requirements/load.txt
 	$(PIN) --python-version 3.13 -c requirements/dev.txt $(RECIPES)/booking-api/requirements.in -o $(RECIPES)/booking-api/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/envoy/requirements.in -o $(RECIPES)/envoy/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/optuna-dashboard/requirements.in -o $(RECIPES)/optuna-dashboard/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt
 	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/workloads-tensorflow-base/requirements.in -o $(RECIPES)/workloads-tensorflow-base/requirements.txt
+	$(PIN) --python-version 3.13 --override $(RECIPES)/storage-initializer/overrides $(RECIPES)/storage-initializer/requirements.in -o $(RECIPES)/storage-initializer/requirements.txt
+	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt --override $(RECIPES)/model-server-base/overrides $(RECIPES)/model-server-base/requirements.in -o $(RECIPES)/model-server-base/requirements.txt
 	$(PIN) --python-version 3.13 --no-deps $(RECIPES)/workloads-base/torch.in -o $(RECIPES)/workloads-base/torch.txt
 	$(PIN) --python-version 3.13 --no-deps -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/horovod/horovod.in -o $(RECIPES)/horovod/horovod.txt

@@ -22,6 +22,7 @@ from benchmarks.results import (
     Summary,
     counting,
 )
+from workloads import quantiles
 
 DISCARDED_SHARE = 0.2
 """A run of which more pairs than this share do not count is invalid."""
@@ -141,7 +142,7 @@ def summary(pairs: Sequence[Pair], lists: Sequence[Sequence[float]]) -> Summary:
     middles, blocks, every = counting(pairs, lists)
     if not middles.size:
         return Summary(pairs=0, n=0, median=None, mean=None, sd=None, ci95=None)
-    tails = statistics.QUANTILES if every.size > middles.size else ()
+    tails = quantiles.QUANTILES if every.size > middles.size else ()
     return Summary(
         pairs=middles.size,
         n=every.size,
@@ -149,7 +150,7 @@ def summary(pairs: Sequence[Pair], lists: Sequence[Sequence[float]]) -> Summary:
         mean=float(np.mean(middles)),
         sd=float(np.std(middles, ddof=1)) if middles.size > 1 else None,
         ci95=statistics.interval95(middles, blocks),
-        quantiles={str(q): statistics.quantile(every, q) for q in tails},
-        quantile_bound99={str(q): statistics.quantile_bound(every, q) for q in tails},
-        n_required={str(q): statistics.samples_needed(q) for q in tails},
+        quantiles={str(q): quantiles.quantile(every, q) for q in tails},
+        quantile_bound99={str(q): quantiles.quantile_bound(every, q) for q in tails},
+        n_required={str(q): quantiles.samples_needed(q) for q in tails},
     )

@@ -8,7 +8,6 @@ blocks of pairs that were measured in the same pods.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,6 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
 SEED = 20_260_101
-CONFIDENCE = 0.99
-QUANTILES = (0.5, 0.9, 0.95, 0.99, 0.999)
 ALPHAS: dict[int, tuple[float, ...]] = {1: (0.01,), 3: (0.003, 0.003, 0.004)}
 """Looks planned → the share of wrong alarms that each may cause; together 1 %."""
 
@@ -99,61 +96,6 @@ def corrected(p_values: Sequence[float]) -> list[float]:
     q = np.empty_like(p)
     q[order] = np.minimum(smallest, 1.0)
     return [float(value) for value in q]
-
-
-# --- quantiles ----------------------------------------------------------------------------------------------
-
-
-def at_most(events: int, trials: int, chance: float) -> float:
-    """P(X <= events) of a binomial X, without underflow."""
-    if events >= trials:
-        return 1.0
-    logs = [
-        math.lgamma(trials + 1)
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(chance)
-        + (trials - k) * math.log1p(-chance)
-        for k in range(events + 1)
-    ]
-    top = max(logs)
-    return math.exp(top) * math.fsum(math.exp(each - top) for each in logs)
-
-
-@cache
-def samples_needed(quantile: float, above: int = 1, confidence: float = CONFIDENCE) -> int:
-    """Samples of which `above` may lie above `quantile` so that it is certified: LoadGen's early stopping,
-    the smallest h + t with I(quantile; h, t + 1) <= 1 - confidence.
-    """
-    low, high = above, above + 1
-    while at_most(above, high, 1 - quantile) > 1 - confidence:
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        certified = at_most(above, middle, 1 - quantile) <= 1 - confidence
-        low, high = (low, middle) if certified else (middle, high)
-    return high
-
-
-def quantile(samples: Floats, q: float) -> float | None:
-    """The empirical quantile, or None below the number of samples that can certify it."""
-    if samples.size < samples_needed(q):
-        return None
-    return float(np.quantile(samples, q, method="inverted_cdf"))
-
-
-def quantile_bound(samples: Floats, q: float) -> float | None:
-    """What the quantile does not exceed with 99 % confidence: the t-th largest sample, for the largest t that
-    the number of samples certifies.
-    """
-    if samples.size < samples_needed(q):
-        return None
-    low, high = 1, samples.size
-    while high - low > 1:
-        above = (low + high) // 2
-        certified = at_most(above, samples.size, 1 - q) <= 1 - CONFIDENCE
-        low, high = (above, high) if certified else (low, above)
-    return float(np.sort(samples)[-low])
 
 
 # --- one side -----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Helm charts as objects: found, compared with their sum, rendered by `helm template`, kept.
 
-What counts of a chart is `templates/`, `crds/` and `values.yaml`. Its Chart.yaml is written anew, because
-packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here, or
-manifests of the same release.
+What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew,
+because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here,
+or manifests of the same release.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from infra.upstream import Manifest
 KUBERNETES = "1.36.3"
 """The version that charts are rendered for, in every stack: what helm was built with does not matter."""
 
-_FOLDERS = ("crds", "templates")
+_FOLDERS = ("crds", "files", "templates")
 _VALUES = "values.yaml"
 _UNPACKAGED_VALUES = "values.tmpl.yaml"
 """What some charts have instead until packaging fills in the image."""
@@ -32,8 +32,8 @@ _PACKAGED = frozenset({"image", "pullPolicy"})
 """Values that packaging writes."""
 
 _CLUSTER_WIDE = frozenset({
-    "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "MutatingWebhookConfiguration",
-    "Namespace", "PriorityClass", "ValidatingWebhookConfiguration",
+    "ClusterRole", "ClusterRoleBinding", "ClusterStorageContainer", "CustomResourceDefinition",
+    "MutatingWebhookConfiguration", "Namespace", "PriorityClass", "ValidatingWebhookConfiguration",
 })  # fmt: skip
 """Kinds without a namespace, as far as charts that are used here have them."""
 

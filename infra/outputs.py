@@ -38,6 +38,13 @@ RUNTIME_TENSORFLOW = "tensorflow"
 EXIT_HOPELESS = 3
 """Exit code of a training that would fail again: the runtimes fail its job at once."""
 
+RUNTIME_MLFLOW = "mlflow"
+"""ClusterServingRuntime: how an InferenceService runs an MLflow model; there with the part `serving`."""
+MODEL_LABEL = "seatrial.dev/model"
+"""Label of an InferenceService and its pods: what routes and protocols call the model, whatever version."""
+VERSION_LABEL = "seatrial.dev/version"
+"""Label beside it: the number of the version."""
+
 QUEUE = "workloads"
 """LocalQueue in NAMESPACE_WORKLOADS, and the ClusterQueue with its quota; there with the part `queueing`."""
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -67,6 +74,8 @@ BUCKET_WAREHOUSE = "warehouse"
 """The files of Trino's Iceberg tables."""
 BUCKET_MLFLOW = "mlflow"
 """Artifacts of MLflow runs."""
+FOLDER_ARTIFACTS = "artifacts"
+"""Where in that bucket MLflow's `mlflow-artifacts:/` begins."""
 
 OUTPUT_TRINO_URL = "trino_url"
 OUTPUT_MLFLOW_URL = "mlflow_url"

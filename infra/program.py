@@ -20,6 +20,7 @@ from infra.components.object_store.component import ObjectStore, ObjectStoreInpu
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
 from infra.components.queueing.component import Queueing, QueueingInputs
+from infra.components.serving.component import RUNTIME_IMAGES, ModelServing, ModelServingInputs
 from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
 from infra.components.tuning import katib
@@ -46,12 +47,15 @@ def build() -> None:
     trino = _trino(stack, databases, store)
     mlflow = _mlflow(stack, databases, store)
     tuning = _tuning(stack, databases) if "tuning" in chosen.parts else None
-    gateway = _gateway(stack, _certificates(stack)) if "serving" in chosen.parts else None
+    certificates = _certificates(stack) if "serving" in chosen.parts else None
+    gateway = _gateway(stack, certificates) if certificates else None
     _access(stack, databases, store, trino, mlflow, monitoring, tuning, gateway)
     if "training" in chosen.parts:
         _training(stack)
     if "queueing" in chosen.parts:
         _queueing(stack)
+    if certificates is not None:
+        _models(stack, certificates)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -277,6 +281,25 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
         routes_from=outputs.NAMESPACE_WORKLOADS,
     )
     return Gateway("gateway", stack.chosen.gateway, inputs, stack.opts)
+
+
+def _models(stack: Stack, certificates: Certificates) -> None:
+    releases, chosen = stack.releases, stack.chosen.serving
+    inputs = ModelServingInputs(
+        namespace=outputs.NAMESPACE_SERVING,
+        definitions=releases["kserve-crd"],
+        kserve=_upstream(stack, "kserve"),
+        storage_image=releases.image("storage-initializer"),
+        issuer=certificates.issuer,
+        workloads=outputs.NAMESPACE_WORKLOADS,
+        access_secret=outputs.SECRET_ACCESS,
+        runtime=outputs.RUNTIME_MLFLOW,
+        upstream_runtimes=releases["kserve-runtimes"],
+        runtime_images={name: releases.image(name) for name in RUNTIME_IMAGES}
+        if chosen.upstream_runtimes
+        else {},
+    )
+    ModelServing("serving", chosen, inputs, stack.opts)
 
 
 def _upstream(stack: Stack, name: str) -> Upstream:

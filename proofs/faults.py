@@ -15,7 +15,7 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import damage, damage_serving, trainings
+from proofs import damage, damage_models, damage_serving, models, trainings
 from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
@@ -67,6 +67,7 @@ def forget(platform: Platform) -> None:
     platform.forget()
     training.trained.cache_clear()
     trainings.whole.cache_clear()
+    models.asked.cache_clear()
 
 
 @contextmanager
@@ -448,6 +449,59 @@ def _of_the_gateway() -> tuple[Fault, ...]:
     )
 
 
+def _of_models() -> tuple[Fault, ...]:
+    return (
+        Fault(
+            "wrong-model-file",
+            damage_models.wrong_model_file,
+            ("serving.one_chain_leads_from_an_answer_to_its_data",),
+            ("they are the files of the registered version",),
+        ),
+        Fault(
+            "other-preprocessing",
+            damage_models.wrong_model_file,
+            ("serving.all_protocols_and_mlflow_agree",),
+            ("MLflow predicts the same in the training's image",),
+        ),
+        Fault(
+            "other-predictions",
+            damage_models.other_predictions,
+            ("serving.it_predicts_what_the_training_logged",),
+            ("each prediction is the one that was logged",),
+        ),
+        Fault(
+            "busy-model",
+            damage_models.busy_model,
+            ("serving.what_does_not_fit_never_reaches_the_model",),
+            ("the model was not called",),
+        ),
+        Fault(
+            "unwatched-models",
+            damage_models.unwatched_models,
+            ("serving.models_are_watched",),
+            ("Prometheus counts the requests",),
+        ),
+        Fault(
+            "hurried-end",
+            damage_models.hurried_end,
+            ("serving.a_server_that_is_told_to_end_answers_for_a_while",),
+            ("it answers while it ends", "it says that it is not ready"),
+        ),
+        Fault(
+            "kserve-down",
+            damage_models.kserve_down,
+            ("serving.a_model_whose_files_were_changed_is_not_served",),
+            ("failed calling webhook",),
+        ),
+        Fault(
+            "held-version",
+            damage_models.held_version,
+            ("serving.nothing_is_left_of_what_was_withdrawn",),
+            ("does not go away",),
+        ),
+    )
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -459,6 +513,7 @@ FAULTS = {
         *_of_tensorflow(),
         *_of_the_tuning(),
         *_of_the_gateway(),
+        *_of_models(),
     )
 }
 

@@ -10,7 +10,21 @@ from client.errors import ClientError
 from infra.errors import SettingsError
 from local import engine
 from local.errors import LocalError
-from seatrial import bench, cluster, deploy, down, env, images, open_, prove, setup, status, up
+from seatrial import (
+    bench,
+    cluster,
+    deploy,
+    down,
+    env,
+    experiment,
+    images,
+    model,
+    open_,
+    prove,
+    setup,
+    status,
+    up,
+)
 from seatrial.console import err
 from seatrial.provision import ProvisionError
 
@@ -48,7 +62,9 @@ app.command()(down.down)
 app.command()(down.purge)
 app.add_typer(bench.app, name="bench")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(experiment.app, name="experiment")
 app.add_typer(images.app, name="images")
+app.add_typer(model.app, name="model")
 
 
 def main() -> None:

@@ -9,7 +9,11 @@ from local.errors import LocalError
 from local.images import Image, workload_images
 from seatrial.context import CHECKOUT
 
-OF_PART: dict[str, Part] = {"workloads-horovod": "training", "workloads-tensorflow": "training"}
+OF_PART: dict[str, Part] = {
+    "model-server": "serving",
+    "workloads-horovod": "training",
+    "workloads-tensorflow": "training",
+}
 """Images of workloads that run only where a part is."""
 
 

@@ -244,7 +244,9 @@ def monitored(platform: Platform, kind: str) -> list[str]:
         f"{kind.lower()}s",
         label_selector="app.kubernetes.io/part-of=seatrial",
     )["items"]
-    return [f"{kind}/{item['metadata']['namespace']}/{item['metadata']['name']}/" for item in found]
+    places = [(item["metadata"]["namespace"], item["metadata"]["name"]) for item in found]
+    # What is watched among the workloads comes and goes with them.
+    return [f"{kind}/{space}/{name}/" for space, name in places if space != outputs.NAMESPACE_WORKLOADS]
 
 
 @proof("platform")

@@ -101,38 +101,6 @@ def test_benjamini_and_hochberg_correct_a_list_as_in_their_paper() -> None:
     assert statistics.corrected(p[::-1]) == pytest.approx(q[::-1])
 
 
-@pytest.mark.parametrize(("q", "n"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
-def test_the_samples_that_a_quantile_needs_are_loadgens(q: float, n: int) -> None:
-    assert statistics.samples_needed(q) == n
-
-
-def test_a_quantile_is_not_told_below_its_floor() -> None:
-    assert statistics.quantile(np.arange(661.0), 0.99) is None
-    assert statistics.quantile_bound(np.arange(661.0), 0.99) is None
-    assert statistics.quantile(np.arange(662.0), 0.99) == 655.0
-    assert statistics.quantile_bound(np.arange(662.0), 0.99) == 661.0
-
-
-def test_the_bound_of_a_quantile_holds_in_99_of_100_runs() -> None:
-    dice = np.random.default_rng(5)
-    true = -np.log(0.1)
-    bounds = [statistics.quantile_bound(dice.exponential(size=300), 0.9) for _ in range(1000)]
-    assert np.mean([bound is not None and bound >= true for bound in bounds]) >= 0.99
-
-
-@pytest.mark.parametrize(("n", "q"), [(64, 0.9), (1000, 0.9), (5000, 0.99), (700, 0.5)])
-def test_the_bound_is_the_lowest_sample_that_the_number_of_samples_certifies(n: int, q: float) -> None:
-    above = n - int(statistics.quantile_bound(np.arange(float(n)), q) or 0)
-    assert statistics.samples_needed(q, above) <= n < statistics.samples_needed(q, above + 1)
-
-
-def test_more_samples_bring_the_bound_closer() -> None:
-    evenly = np.linspace(0, 1, 10_000)
-    bounds = [statistics.quantile_bound(evenly[:: 10_000 // n], 0.9) or 9.0 for n in (64, 1000, 10_000)]
-    assert bounds == sorted(bounds, reverse=True)
-    assert 0.9 < bounds[-1] < 0.91
-
-
 def test_an_interval_needs_two_blocks() -> None:
     assert statistics.interval95(np.array([1.0, 3.0]), [0, 0]) is None
     assert statistics.interval95(np.array([1.0, 3.0]), [0, 1]) == (1.0, 3.0)

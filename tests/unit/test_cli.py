@@ -39,6 +39,11 @@ def bare(tmp_path: Path) -> dict[str, str]:
         (["deploy", "train_delay", "--ranks", "0"], "equal to 1"),
         (["open", "nothing"], "mlflow"),
         (["prove", "local", "--deadline", "soon"], "90s,"),
+        (["model", "promote", "delay", "4", "--to", "best"], "not to 'best'"),
+        (["model", "promote", "delay", "4", "--steps", "some"], "1,5,25"),
+        (["model", "promote", "delay", "4", "--steps", "25,5"], "rising percentages"),
+        (["model", "shadow", "delay"], "name a version, or --off"),
+        (["model", "divide", "delay", "canary"], "canary=4"),
         (["sail"], "No such command"),
     ],
 )

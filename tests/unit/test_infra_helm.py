@@ -107,7 +107,7 @@ def test_helm_is_told_the_version_the_namespace_and_the_values(folder: Path) -> 
 
 def test_a_chart_is_rendered_without_what_its_sum_does_not_cover(folder: Path) -> None:
     """Its dependencies are releases of their own, and packaging writes another version into Chart.yaml."""
-    kept(folder, **{"charts/other/Chart.yaml": "name: other", "files/more.txt": "more"})
+    kept(folder, **{"charts/other/Chart.yaml": "name: other", "docs/more.txt": "more"})
     rendered()
     about = yaml.safe_load((folder / "seen" / "Chart.yaml").read_text())
     assert about == {"apiVersion": "v2", "name": "thing", "version": "1.0"}
@@ -115,7 +115,7 @@ def test_a_chart_is_rendered_without_what_its_sum_does_not_cover(folder: Path) -
     assert seen == {"Chart.yaml", "crds", "templates", "values.yaml", "given.yaml"}
 
 
-@pytest.mark.parametrize("file", ["templates/deployment.yaml", "crds/kind.yaml", "templates/more.yaml"])
+@pytest.mark.parametrize("file", ["templates/deployment.yaml", "crds/kind.yaml", "files/more.yaml"])
 def test_a_chart_that_is_not_the_expected_one_is_refused(folder: Path, file: str) -> None:
     kept(folder, **{file: "kind: Other\n"})
     with pytest.raises(ReleaseError, match=r"(?s)thing: charts/thing has SHA-256.*expects.*delete"):

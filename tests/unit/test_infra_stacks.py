@@ -19,6 +19,7 @@ CLUSTER_WIDE = {
     "Namespace", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ClusterTrainingRuntime",
     "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding", "ResourceFlavor", "ClusterQueue", "GatewayClass",
+    "ClusterServingRuntime", "ClusterStorageContainer",
 }  # fmt: skip
 MEMORY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 

@@ -44,14 +44,14 @@ def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert main["securityContext"]["allowPrivilegeEscalation"] is False
         assert main["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert pod["automountServiceAccountToken"] is False
+        assert pod["automountServiceAccountToken"] is (name == "steer_traffic")
         assert "hostNetwork" not in pod
         assert main["resources"]["limits"]["memory"]
 
 
 def test_an_unknown_workload_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        ValueError, match="there is no workload 'train'; there are: booking_api, ingest_flights, train_delay"
+        ValueError, match=r"there is no workload 'train'; there are: .*ingest_flights, .*train_delay"
     ):
         workloads.manifest("train", IMAGE)
 
@@ -66,8 +66,8 @@ def test_jobs_name_the_queue_where_there_is_one(name: str) -> None:
     for served in ({"Job"}, {"Job", "TrainJob"}):
         made = workloads.manifest(name, IMAGE, served=served, queue="line")
         queued = [item for item in made if item["kind"] in ("Job", "TrainJob", "MPIJob")]
-        assert queued
-        assert {job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for job in queued} == {"line"}
+        assert queued or any(item["kind"] == "Deployment" for item in made)
+        assert {job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for job in queued} <= {"line"}
         for item in workloads.manifest(name, IMAGE, served=served):
             assert "kueue.x-k8s.io/queue-name" not in item["metadata"]["labels"]
 

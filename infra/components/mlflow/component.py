@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from infra import kube, pods
+from infra import kube, outputs, pods
 from infra.components.mlflow.settings import MlflowSettings
 from infra.connections import Database, Store
 from infra.secrets import ComposedSecret, GeneratedSecret
@@ -154,7 +154,7 @@ class Mlflow(pulumi.ComponentResource):
             "--host": "0.0.0.0",
             "--port": str(PORT),
             "--workers": str(self._settings.workers),
-            "--artifacts-destination": f"s3://{self._inputs.bucket}/artifacts",
+            "--artifacts-destination": f"s3://{self._inputs.bucket}/{outputs.FOLDER_ARTIFACTS}",
             "--allowed-hosts": ",".join(self._allowed_hosts()),
             "--expose-prometheus": "/metrics-files",
         }

@@ -1,0 +1,88 @@
+"""`seatrial model`: put registered versions of models on a platform, and take them away again."""
+
+from typing import Annotated
+
+import typer
+
+import workloads
+from client import ClientError, models, registry
+from seatrial import rollout
+from seatrial.connection import connect, workloads_run_in
+from seatrial.console import ConsoleProgress, out
+from seatrial.context import LOCAL_STACK
+
+app = typer.Typer(help="Serve versions of models, and give them their traffic.", no_args_is_help=True)
+app.command()(rollout.promote)
+app.command()(rollout.status)
+app.command()(rollout.rollback)
+app.command()(rollout.shadow)
+app.command()(rollout.divide)
+
+SERVER = "model-server"
+"""The image that models are served from."""
+
+NameArgument = Annotated[
+    str, typer.Argument(help="What routes and protocols call the model, for example delay.")
+]
+VersionArgument = Annotated[str, typer.Argument(help="The number of a registered version.")]
+StackOption = Annotated[str, typer.Option(help="The stack whose platform serves it.")]
+
+
+@app.command()
+def serve(
+    name: NameArgument,
+    version: Annotated[str | None, typer.Argument(help="The number; the newest, when none is given.")] = None,
+    registered: Annotated[
+        str, typer.Option("--from", help="What MLflow's registry calls the model.")
+    ] = "delay-classifier",
+    stack: StackOption = LOCAL_STACK,
+    replicas: Annotated[int, typer.Option(min=1, help="Pods of this version.")] = 1,
+    memory: Annotated[str, typer.Option(help="What each pod may use, for example 2Gi.")] = models.Size.memory,
+    image: Annotated[str | None, typer.Option(help="The model server; for local the one built here.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait until its pods are ready.")] = True,
+) -> None:
+    """Serve a registered version beside those that are served. It gets no requests by that alone."""
+    size = models.Size(replicas=replicas, memory=memory)
+    with connect(stack) as platform, ConsoleProgress() as progress:
+        runs_in = workloads.image_of(workloads_run_in(stack, image), SERVER)
+        found = registry.resolve(platform, registered, version)
+        served = models.serve(
+            platform, found, name=name, image=runs_in, size=size, wait=wait, progress=progress
+        )
+    _tell(served)
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str | None, typer.Argument(help="One model; all, when none is given.")] = None,
+    stack: StackOption = LOCAL_STACK,
+) -> None:
+    """Show which versions are served, and from which run and files."""
+    with connect(stack) as platform:
+        chosen = [name] if name else models.names(platform)
+        found = [each for model in chosen for each in models.served(platform, model)]
+    if not found:
+        raise ClientError(
+            f"no version of {name} is served" if name else "no model is served",
+            "serve one: seatrial model serve NAME [VERSION]",
+        )
+    for each in found:
+        _tell(each)
+
+
+@app.command()
+def withdraw(name: NameArgument, version: VersionArgument, stack: StackOption = LOCAL_STACK) -> None:
+    """Take a version away. It must not get requests any more."""
+    with connect(stack) as platform:
+        models.withdraw(platform, name, version)
+    out.print(f"{models.service_name(name, version)} is gone")
+
+
+def _tell(served: models.Served) -> None:
+    state = "ready" if served.ready else "not ready"
+    out.print(
+        f"{served.service}: {state}, {served.replicas} pods; version {served.version} of {served.model}, "
+        f"run {served.run_id}, files {served.digest}",
+        markup=False,
+        highlight=False,
+    )

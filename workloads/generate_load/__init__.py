@@ -1,0 +1,1 @@
+"""Sends requests at times set beforehand, and measures from those times."""

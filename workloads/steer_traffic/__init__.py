@@ -1,0 +1,1 @@
+"""Moves a model's traffic to the version that earns most."""
