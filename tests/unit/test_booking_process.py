@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from tests.unit import model_server, postgres
+from tests.unit.booking_service import QUESTION
 from tests.unit.conftest import FACTS
 from tests.unit.model_server import ModelServer
-from tests.unit.test_booking_api import QUESTION
 
 ROOT = Path(__file__).parents[2]
 
