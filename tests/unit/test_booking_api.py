@@ -235,11 +235,11 @@ def test_without_a_usable_answer_of_the_model_there_is_none_and_no_row(
 
 
 def test_a_model_that_answers_byte_by_byte_is_not_waited_for(start: Start) -> None:
-    booking = start(model_seconds=1)
-    booking.model.drip = 0.2
+    booking = start(model_seconds=2)
+    booking.model.drip = 0.1
     answer = booking.quote()
     assert (answer.status_code, answer.json()["detail"]) == (
-        503, "the model delay did not answer within 1 s",
+        503, "the model delay did not answer within 2 s",
     )  # fmt: skip
     assert booking.rows() == []
 
