@@ -131,3 +131,18 @@ def test_another_domain_is_that_of_its_own_host_and_of_the_models() -> None:
     assert objects["HTTPRoute"]["spec"]["hostnames"] == ["booking.example.org"]
     hosts = [entry["value"] for entry in container(objects)["env"] if entry["name"] == "MODEL_HOST"]
     assert hosts == ["delay.example.org"]
+
+
+def test_another_instance_shares_nothing_with_the_first() -> None:
+    """The proofs run one of their own, beside that of the platform's users."""
+    first, other = made(), made(name="probe-booking", model="probe")
+    names = [{item["metadata"]["name"] for item in objects.values()} for objects in (first, other)]
+    assert not names[0] & names[1]
+    pod = other["Deployment"]["spec"]["template"]
+    assert not first["Service"]["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    env = {entry["name"]: entry for entry in container(other)["env"]}
+    assert (env["MODEL"]["value"], env["MODEL_HOST"]["value"]) == ("probe", "probe.platform.test")
+    assert env["EXPERIMENT"]["valueFrom"]["configMapKeyRef"]["name"] == "probe-booking"
+    (term,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["labelSelector"]["matchLabels"] == {"seatrial.dev/colocate": "probe"}
+    assert other["HTTPRoute"]["spec"]["hostnames"] == ["probe-booking.platform.test"]

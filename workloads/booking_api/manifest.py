@@ -7,8 +7,7 @@ from workloads import image_of
 from workloads.pods import ACCESS_SECRET, container, environment, labels, pod
 
 NAME = "booking-api"
-FACTS_NAME = "booking-facts"
-IMAGE_NAME = "booking-api"
+OWN_IMAGE = "booking-api"
 PARTS = ("serving",)
 PORT = 8080
 DOMAIN = "platform.test"
@@ -31,6 +30,8 @@ Object = dict[str, Any]
 def objects(
     image: str,
     *,
+    name: str = NAME,
+    model: str = MODEL,
     config: str = "reference",
     replicas: int | None = 2,
     experiment: str | dict[str, Any] | None = None,
@@ -40,26 +41,28 @@ def objects(
 ) -> list[Object]:
     """What runs the service.
 
-    `replicas` None leaves their number to whoever scales them. `experiment` is one as experiment.py reads it,
-    as JSON or parsed; `domain` is that of the platform's hosts.
+    `model` is what the model is called by its protocol, its route and its pods. `replicas` None leaves their
+    number to whoever scales them. `experiment` is one as experiment.py reads it, as JSON or parsed. `domain`
+    is that of the platform's hosts.
     """
     divided = experiment if isinstance(experiment, str) else json.dumps(experiment) if experiment else ""
-    own = image_of(image, IMAGE_NAME)
-    names = {"namespace": namespace, "labels": labels(NAME)}
-    template = _pod(own, divided, domain, ["--config", config, *(arguments or [])])
+    main = _container(
+        image_of(image, OWN_IMAGE), name, model, domain, ["--config", config, *(arguments or [])]
+    )
+    metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
+    host = f"{name.removesuffix('-api')}.{domain}"
     return [
-        _facts(image_of(image, "workloads"), namespace),
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, **names},
-         "data": {"EXPERIMENT": divided}},
-        _deployment(template, replicas, names),
-        _service(names),
-        _budget(names),
-        _route(domain, names),
-        _monitor(names),
-    ]  # fmt: skip
+        _facts(image_of(image, "workloads"), f"{name}-facts", namespace),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"EXPERIMENT": divided}},
+        _deployment(_pod(name, model, main, divided), replicas, metadata),
+        _service(metadata),
+        _budget(metadata),
+        _route(host, metadata),
+        _monitor(metadata),
+    ]
 
 
-def _facts(image: str, namespace: str) -> Object:
+def _facts(image: str, name: str, namespace: str) -> Object:
     """The Job that loads what is looked up about flights; it changes nothing when that is there."""
     main = container(
         image, "workloads.booking_api.facts", [], cpu="100m", memory="192Mi", memory_limit="512Mi"
@@ -67,15 +70,15 @@ def _facts(image: str, namespace: str) -> Object:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": FACTS_NAME, "namespace": namespace, "labels": labels(FACTS_NAME)},
-        "spec": {"backoffLimit": 3, "activeDeadlineSeconds": 600, "template": pod(FACTS_NAME, main)},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels(name)},
+        "spec": {"backoffLimit": 3, "activeDeadlineSeconds": 600, "template": pod(name, main)},
     }
 
 
-def _deployment(template: Object, replicas: int | None, names: Object) -> Object:
+def _deployment(template: Object, replicas: int | None, metadata: Object) -> Object:
     """A new pod is ready before an old one ends, so that a rollout drops nothing."""
     spec = {
-        "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+        "selector": {"matchLabels": _own(metadata)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "minReadySeconds": 2,
         "progressDeadlineSeconds": 300,
@@ -83,48 +86,52 @@ def _deployment(template: Object, replicas: int | None, names: Object) -> Object
     }
     scaled = {} if replicas is None else {"replicas": replicas}
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": NAME, **names},
-        "spec": {**scaled, **spec},
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {**scaled, **spec},
     }  # fmt: skip
 
 
-def _pod(image: str, experiment: str, domain: str, arguments: list[str]) -> Object:
+def _own(metadata: Object) -> dict[str, str]:
+    """By which the service's pods are known."""
+    return {"app.kubernetes.io/name": metadata["name"]}
+
+
+def _pod(name: str, model: str, main: Object, experiment: str) -> Object:
     """The pod template. It names the experiment too, so that another one is rolled out like another image."""
     template = pod(
-        NAME,
-        _container(image, domain, arguments),
+        name,
+        main,
         restartPolicy="Always",
         terminationGracePeriodSeconds=LEAVING + ANSWERING + 4,
-        affinity=_beside_the_model(),
+        affinity=_beside(model),
     )
-    template["metadata"]["labels"][VERSION_LABEL] = version_of(image)
+    template["metadata"]["labels"][VERSION_LABEL] = version_of(main["image"])
     template["metadata"]["annotations"] = {"seatrial.dev/experiment": experiment or "none"}
     return template
 
 
-def _beside_the_model() -> Object:
+def _beside(model: str) -> Object:
     """On a node that a server of the model is on. The model goes where it likes, and the service follows:
     were each to wait for the other, neither would come up again after a drain.
     """
     term = {
-        "labelSelector": {"matchLabels": {COLOCATE_LABEL: MODEL}},
+        "labelSelector": {"matchLabels": {COLOCATE_LABEL: model}},
         "topologyKey": "kubernetes.io/hostname",
     }
     return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
-def _container(image: str, domain: str, arguments: list[str]) -> Object:
+def _container(image: str, name: str, model: str, domain: str, arguments: list[str]) -> Object:
     main = container(
         image, "workloads.booking_api.main", arguments, cpu="100m", memory="128Mi", memory_limit="512Mi"
     )
     del main["envFrom"]  # Of the platform's access it gets what it needs, and no other password.
     main["env"] = [
         *environment(image),
-        {"name": "MODEL", "value": MODEL},
-        {"name": "MODEL_HOST", "value": f"{MODEL}.{domain}"},
+        {"name": "MODEL", "value": model},
+        {"name": "MODEL_HOST", "value": f"{model}.{domain}"},
         _entry("MODEL_URL", "GATEWAY_URL"),
         *(_entry(name, name) for name in ACCESS),
-        {"name": "EXPERIMENT", "valueFrom": {"configMapKeyRef": {"name": NAME, "key": "EXPERIMENT"}}},
+        {"name": "EXPERIMENT", "valueFrom": {"configMapKeyRef": {"name": name, "key": "EXPERIMENT"}}},
     ]
     main["securityContext"]["readOnlyRootFilesystem"] = True
     main["ports"] = [{"name": "http", "containerPort": PORT}]
@@ -150,49 +157,48 @@ def version_of(image: str) -> str:
     return digest[:16] if digest else name.rpartition(":")[2]
 
 
-def _service(names: Object) -> Object:
+def _service(metadata: Object) -> Object:
     spec = {
-        "selector": {"app.kubernetes.io/name": NAME},
+        "selector": _own(metadata),
         "ports": [{"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}],
     }
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME, **names}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def _budget(names: Object) -> Object:
+def _budget(metadata: Object) -> Object:
     """A drain takes one pod at a time, and the next when the first runs elsewhere."""
-    spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}}}
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": _own(metadata)}}
     return {
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": NAME, **names},
-        "spec": spec,
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec,
     }  # fmt: skip
 
 
-def _route(domain: str, names: Object) -> Object:
+def _route(host: str, metadata: Object) -> Object:
     """What the Gateway sends here: the API, and neither health nor metrics."""
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}],
-        "backendRefs": [{"name": NAME, "port": 80}],
+        "backendRefs": [{"name": metadata["name"], "port": 80}],
         "timeouts": {"request": "10s"},
     }
     spec = {
         "parentRefs": [GATEWAY],
-        "hostnames": [f"booking.{domain}"],
+        "hostnames": [host],
         "rules": [rule],
     }
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
-        "metadata": {"name": NAME, **names}, "spec": spec,
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata,
+        "spec": spec,
     }  # fmt: skip
 
 
-def _monitor(names: Object) -> Object:
+def _monitor(metadata: Object) -> Object:
     """Prometheus reads each pod's metrics; it looks for objects with this label."""
     spec = {
-        "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+        "selector": {"matchLabels": _own(metadata)},
         "podMetricsEndpoints": [{"port": "http", "interval": "5s"}],
     }
-    marked = {**names["labels"], "app.kubernetes.io/part-of": "seatrial"}
+    marked = {**metadata["labels"], "app.kubernetes.io/part-of": "seatrial"}
     return {
         "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor",
-        "metadata": {**names, "name": NAME, "labels": marked}, "spec": spec,
+        "metadata": {**metadata, "labels": marked}, "spec": spec,
     }  # fmt: skip
