@@ -213,8 +213,10 @@ class Objects:
     def __init__(self, spec: dict[str, Any], judged: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         self.spec, self.judged = dict(spec), judged
         self.patches: list[dict[str, Any]] = []
+        self.read = 0
 
     def get_namespaced_custom_object(self, *_: Any) -> dict[str, Any]:
+        self.read += 1
         return {
             "metadata": {"generation": len(self.patches)},
             "spec": dict(self.spec),
@@ -268,6 +270,7 @@ def test_nobody_renews_once_the_short_lived_certificate_is_there(
     scaled: list[int] = []
     monkeypatch.setattr(damage_serving, "scale", lambda *arguments: scaled.append(arguments[-1]))
     with damage_serving.nobody_renews(platform):
+        damage.until(lambda: objects.read > 1, "a second look", 10)
         assert scaled == []
         objects.patch_namespaced_custom_object({"spec": dict(serving_gateway.SHORT)})
         damage.until(lambda: scaled == [0], "cert-manager to go", 10)
