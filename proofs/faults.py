@@ -15,7 +15,16 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import damage, damage_models, damage_rollouts, damage_serving, models, trainings
+from proofs import (
+    booking,
+    damage,
+    damage_booking,
+    damage_models,
+    damage_rollouts,
+    damage_serving,
+    models,
+    trainings,
+)
 from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
@@ -70,6 +79,7 @@ def forget(platform: Platform) -> None:
     training.trained.cache_clear()
     trainings.whole.cache_clear()
     models.asked.cache_clear()
+    booking.booked.cache_clear()
 
 
 @contextmanager
@@ -581,6 +591,35 @@ def _of_experiments() -> tuple[Fault, ...]:
     )
 
 
+def _of_the_booking() -> tuple[Fault, ...]:
+    return (
+        Fault(
+            "falsified-log",
+            damage_booking.falsified_log,
+            ("serving.a_quote_is_that_of_the_model_and_is_logged_once",),
+            ("its row in the log says the same",),
+        ),
+        Fault(
+            "invented-airline",
+            damage_booking.invented_airline,
+            ("serving.a_question_that_makes_no_sense_gets_no_quote",),
+            ("is refused with 422",),
+        ),
+        Fault(
+            "impostor",
+            damage_booking.impostor,
+            ("serving.without_the_model_there_is_no_quote",),
+            ("without the model a quote is refused with 503",),
+        ),
+        Fault(
+            "apart",
+            damage_booking.apart,
+            ("serving.the_service_is_on_the_node_of_its_model",),
+            ("each pod of the service is on a node of its model",),
+        ),
+    )
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -595,6 +634,7 @@ FAULTS = {
         *_of_models(),
         *_of_rollouts(),
         *_of_experiments(),
+        *_of_the_booking(),
     )
 }
 

@@ -1,12 +1,19 @@
 """What several test files use."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.unit import postgres
+from tests.unit import booking_service, model_server, postgres
+from tests.unit.booking_service import Under
+from tests.unit.model_server import ModelServer
 from workloads.booking_api import facts
+from workloads.booking_api.model import Place
+
+Start = Callable[..., Under]
 
 FACTS = "facts"
 """A database that has the facts, from which others are copied."""
@@ -24,3 +31,27 @@ def facts_loaded(postgresql: postgres.Server) -> dict[str, object]:
     """What the loading of the facts said; the database is FACTS."""
     with psycopg.connect(postgresql.create(FACTS)) as connection:
         return facts.load(connection)
+
+
+@pytest.fixture
+def start(postgresql: postgres.Server, facts_loaded: dict[str, object]) -> Iterator[Start]:
+    """Starts booking services, with an empty log unless they are given another database."""
+    with psycopg.connect(postgresql.url(FACTS), autocommit=True) as connection:
+        connection.execute("TRUNCATE predictions, outcomes")
+    with ExitStack() as stack:
+
+        def starts(
+            divided: Any = None,
+            url: str = "",
+            model: ModelServer | None = None,
+            authority: str = "",
+            **changes: Any,
+        ) -> Under:
+            url = url or postgresql.url(FACTS)
+            model = model or stack.enter_context(model_server.running())
+            place = Place("delay", model.url, booking_service.HOST, "the-key", authority)
+            return stack.enter_context(
+                booking_service.serving(postgresql, url, model, place, divided, changes)
+            )
+
+        yield starts

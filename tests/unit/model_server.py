@@ -38,6 +38,8 @@ class ModelServer:
     """Instead of an answer of the protocol."""
     seconds: float = 0
     """It waits so long first."""
+    drip: float = 0
+    """Seconds between two bytes of its answer."""
     asked: list[Asked] = field(default_factory=list)
     hosts: list[str | None] = field(default_factory=list)
     """Names that TLS connections asked for."""
@@ -69,7 +71,11 @@ def running(tls: Path | None = None) -> Iterator[ModelServer]:
                 self.send_header("x-model-version", model.version)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
-            self.wfile.write(answer)
+            for byte in answer if model.drip else ():
+                self.wfile.write(bytes([byte]))
+                time.sleep(model.drip)
+            if not model.drip:
+                self.wfile.write(answer)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -31,14 +31,14 @@ def test_pods_that_start_at_once_take_turns(postgresql: postgres.Server) -> None
 
     def start() -> None:
         with connect(url) as connection:
-            together.wait(20)
+            together.wait(60)
             done.append(schema.migrate(connection))
 
     pods = [threading.Thread(target=start) for _ in range(6)]
     for pod in pods:
         pod.start()
     for pod in pods:
-        pod.join(30)
+        pod.join(120)
     assert sorted(done) == [[], [], [], [], [], MIGRATIONS]
 
 

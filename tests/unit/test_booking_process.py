@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from tests.unit import model_server, postgres
+from tests.unit.booking_service import QUESTION
 from tests.unit.conftest import FACTS
 from tests.unit.model_server import ModelServer
-from tests.unit.test_booking_api import QUESTION
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,7 +115,7 @@ def test_what_is_being_answered_when_the_pod_ends_is_answered_to_the_end(
         asking.start()
         until(lambda: len(model.asked) == 1, "the model to be asked")
         process.send_signal(signal.SIGTERM)
-        asking.join(60)
+        asking.join(90)
         assert [answer.status_code for answer in answers] == [200]
         assert process.wait(60) == 0
     assert logged(surroundings) == ["r-1"]
@@ -168,4 +168,4 @@ def test_a_pod_that_waits_for_its_database_ends_when_it_is_told_to(
         assert process.stdout is not None
         assert "waiting for the database" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0

@@ -160,14 +160,20 @@ def version_of(image: str) -> str:
 def _service(metadata: Object) -> Object:
     spec = {
         "selector": _own(metadata),
-        "ports": [{"name": "http", "port": 80, "targetPort": "http", "appProtocol": "http"}],
+        "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
     }
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
 def _budget(metadata: Object) -> Object:
-    """A drain takes one pod at a time, and the next when the first runs elsewhere."""
-    spec = {"maxUnavailable": 1, "selector": {"matchLabels": _own(metadata)}}
+    """A drain takes one pod at a time, and the next when the first runs elsewhere; what does not run anyway
+    never holds it up.
+    """
+    spec = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": _own(metadata)},
+    }
     return {
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec,
     }  # fmt: skip

@@ -1,0 +1,106 @@
+"""The booking service that the proofs put on the platform: one of their own, that asks the proofs' model."""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import httpx
+from kubernetes import client as k8s
+
+import client
+import workloads
+from client import Platform, deployments, gateway, outputs, traffic
+from proofs import models, probe
+
+NAME = "probe-booking"
+SELECTOR = f"app.kubernetes.io/name={NAME}"
+
+
+@dataclass(frozen=True)
+class Booked:
+    """The service as those who ask it see it, through the Gateway."""
+
+    http: httpx.Client
+    model: models.Asked
+
+    def quote(self, request_id: str, question: dict[str, Any]) -> httpx.Response:
+        return self.http.post("/v1/quotes", json=question, headers={"x-request-id": request_id})
+
+
+@lru_cache(maxsize=1)
+def booked(platform: Platform) -> Booked:
+    """The service and its model. What runs already in the right image is taken as it is."""
+    asked = models.asked(platform)
+    route(platform, asked.found.version)
+    image = probe.workload_image(platform)
+    objects = workloads.manifest(
+        "booking_api", image, name=NAME, model=models.NAME, **client.offers(platform)
+    )
+    if not runs(platform, workloads.image_of(image, "booking-api")):
+        client.deploy(platform, NAME, objects, deadline=300)
+    here = gateway.Gateway(platform, NAME)
+    answers(here)
+    return Booked(here, asked)
+
+
+def route(platform: Platform, version: str) -> None:
+    """The model has a route that names this version: one that does is taken as it is."""
+    wanted = traffic.new(models.NAME, version)
+    there = traffic.read(platform, models.NAME)
+    if there is None:
+        there = traffic.create(platform, wanted)
+    elif version not in there.weights:
+        there = traffic.change(platform, models.NAME, lambda now: now.weighed(wanted.weights))
+    traffic.in_force(platform, there)
+
+
+def runs(platform: Platform, image: str) -> bool:
+    """Whether the service runs in this image, all of its pods."""
+    try:
+        item = deployment(platform)
+    except k8s.ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return deployments.done(item) and item.spec.template.spec.containers[0].image == image
+
+
+def deployment(platform: Platform) -> Any:
+    return k8s.AppsV1Api(platform.api).read_namespaced_deployment(NAME, outputs.NAMESPACE_WORKLOADS)
+
+
+def answers(here: httpx.Client, patience: float = 120) -> None:
+    """Wait until the route leads to the service, which refuses an empty question.
+
+    Raises:
+        TimeoutError: it does not; with the last answer.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        answer = here.post("/v1/quotes", json={})
+        if answer.status_code == 422:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{here.base_url} still answers {answer.status_code}: {answer.text[:200]}")
+        time.sleep(0.3)
+
+
+def rows(platform: Platform, request_id: str) -> list[tuple[Any, ...]]:
+    """What is logged of a request: id, score, version, decision, model."""
+    with platform.bookings() as database:
+        found: list[tuple[Any, ...]] = database.execute(
+            "SELECT request_id, score, version, decision, model FROM predictions WHERE request_id = %s",
+            [request_id],
+        ).fetchall()
+    return found
+
+
+def nodes(platform: Platform, selector: str) -> dict[str, str]:
+    """The node of each pod that a selector picks and that is not ending."""
+    found = platform.core.list_namespaced_pod(outputs.NAMESPACE_WORKLOADS, label_selector=selector)
+    return {
+        pod.metadata.name: pod.spec.node_name or ""
+        for pod in found.items
+        if pod.metadata.deletion_timestamp is None
+    }
