@@ -160,7 +160,8 @@ def test_a_quantile_is_told_from_as_many_requests_as_certify_it() -> None:
 
 # --- every request is counted -------------------------------------------------------------------------------
 
-QUICK = replace(PLAN, rate=1000.0, seconds=0.2, requests=100)
+QUICK = replace(PLAN, rate=1000.0, seconds=0.2, requests=100, timeout=600.0)
+"""In real time, in which a busy machine may take its time: nothing of it is asserted."""
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
@@ -327,7 +328,7 @@ def behind() -> Any:
 
 
 def test_a_load_runs_beside_what_is_not_asynchronous_until_it_is_stopped(behind: str) -> None:
-    with Running(replace(PLAN, url=behind, seconds=600.0)) as load:
+    with Running(replace(PLAN, url=behind, seconds=600.0, timeout=600.0)) as load:
         load.wait_for(10)
         load.stop()
     result = load.result()
