@@ -10,7 +10,7 @@ from kubernetes import client as k8s
 from client import ClientError, Platform, outputs, traffic
 from client.rollout_record import record_of
 from client.traffic import ROLLOUT, STEERED, Route
-from proofs import rollouts
+from proofs import booking, rollouts
 from proofs.rollouts import NAME
 from proofs.subjects.experiments import SHARES
 
@@ -107,6 +107,7 @@ def lost_variants(platform: Platform) -> Any:
 @contextmanager
 def invented_outcomes(platform: Platform) -> Iterator[None]:
     """The log has outcomes of the proofs' model, by which one of its versions is the better one."""
+    booking.booked(platform)  # Its tables are there then.
     made: list[int] = []
 
     def act() -> None:
@@ -141,6 +142,8 @@ INSERT INTO outcomes (request_id, outcome, source) SELECT request_id, %(late)s, 
 @contextmanager
 def turned_outcomes(platform: Platform) -> Iterator[None]:
     """The log keeps the contrary of each outcome that it is told."""
+
+    booking.booked(platform)  # Its tables are there then.
 
     def drop(database: Any) -> None:
         database.execute("DROP TRIGGER IF EXISTS turn ON outcomes; DROP FUNCTION IF EXISTS turn()")

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kubernetes import client as k8s
+import httpx
 
 import client
 import workloads
-from client import Platform, gateway, models, outputs, pods, registry, rollouts, traffic
+from client import Platform, models, outputs, pods, registry, rollouts, traffic
+from proofs import booking, probe
 from proofs import models as known_models
-from proofs import probe
 from proofs import rollouts as probes
 from proofs.rollouts import FIRST, LATE, NAME, SECOND, require_part
 from proofs.run import Check, proof
 from workloads.generate_load import bookings
 from workloads.steer_traffic import config
 
-BANDIT, BOOKING, MODEL = "steer-traffic", "booking-api", "delay"
+BANDIT, MODEL = "steer-traffic", known_models.NAME
+"""The Deployment of the bandit, and the model that the proofs' booking service asks."""
 SHARES = ({"first": 900, "second": 100}, {"first": 300, "second": 700})
 MANY = 1000
 NEAR = 0.01
@@ -101,18 +102,20 @@ def the_bandit_finds_the_better_version(platform: Platform, check: Check) -> Non
     outcome has counted once.
     """
     require_part(platform, check)
-    stable = _require_booking(platform, check)
+    service = booking.booked(platform)
+    stable = service.model.found.version
     with beside(platform, stable) as wrong, bandit(platform, MODEL):
         route = traffic.require(platform, MODEL)
         check.equal(set(route.weights), {stable, wrong}, "both versions have traffic")
         _until(lambda: traffic.require(platform, MODEL).note(traffic.STEERED) is not None, 120)
         killed, sent = 0, 0
         for batch in _batches():
-            _book(platform, batch)
+            _book(service.http, batch)
             sent += len(batch)
             share = traffic.require(platform, MODEL).shares.get(stable, 0.0)
             if share >= 0.6 and not killed:
                 killed = _kill(platform)
+                _until(lambda: bool(_pods(platform)), 60)
             if share >= 0.9 and killed:
                 break
         route = traffic.require(platform, MODEL)
@@ -124,23 +127,6 @@ def the_bandit_finds_the_better_version(platform: Platform, check: Check) -> Non
         )
         check.equal(killed, 1, "the bandit was killed on the way")
         check(_settles(platform), "each outcome has counted once", counts=_counts(platform))
-
-
-def _require_booking(platform: Platform, check: Check) -> str:
-    """The one version of the booking service's model; skips where it is not there with traffic of its own."""
-    apps = k8s.AppsV1Api(platform.api)
-    route = traffic.read(platform, MODEL)
-    names = {
-        item.metadata.name for item in apps.list_namespaced_deployment(outputs.NAMESPACE_WORKLOADS).items
-    }
-    if route is None or BOOKING not in names:
-        check.skip(
-            f"there is no traffic of {MODEL} by the booking service (seatrial model promote {MODEL} VERSION "
-            "--to stable; seatrial deploy booking_api)"
-        )
-        raise AssertionError("unreachable")
-    check.equal(len(route.weights), 1, f"one version of {MODEL} has the traffic before")
-    return next(iter(route.weights))
 
 
 @contextmanager
@@ -228,24 +214,24 @@ def _batches() -> Iterator[list[bookings.Booking]]:
         yield booked[start : start + BATCH]
 
 
-def _book(platform: Platform, batch: list[bookings.Booking]) -> None:
+def _book(service: httpx.Client, batch: list[bookings.Booking]) -> None:
     """Ask for quotes, and tell at once how each flight arrived.
 
     Raises:
         LookupError: a request was refused.
     """
     outcomes = []
-    with gateway.Gateway(platform, "booking") as service:
-        for each in batch:
-            ask = {"x-request-id": f"probe-{uuid.uuid4()}"}
-            answer = service.post("/v1/quotes", json=each.question, headers=ask)
-            if answer.status_code != 200:
-                raise LookupError(f"a quote was answered {answer.status_code}: {answer.text[:300]}")
-            told = {"outcome": int(each.late), "source": "proof"}
-            outcomes.append({"request_id": answer.json()["request_id"], **told})
-        answer = service.post("/v1/outcomes", json=outcomes)
+    for each in batch:
+        answer = service.post(
+            "/v1/quotes", json=each.question, headers={"x-request-id": f"probe-{uuid.uuid4()}"}
+        )
         if answer.status_code != 200:
-            raise LookupError(f"outcomes were answered {answer.status_code}: {answer.text[:300]}")
+            raise LookupError(f"a quote was answered {answer.status_code}: {answer.text[:300]}")
+        told = {"outcome": int(each.late), "source": "proof"}
+        outcomes.append({"request_id": answer.json()["request_id"], **told})
+    answer = service.post("/v1/outcomes", json=outcomes)
+    if answer.status_code != 200:
+        raise LookupError(f"outcomes were answered {answer.status_code}: {answer.text[:300]}")
 
 
 def _until(holds: Any, patience: float) -> None:
