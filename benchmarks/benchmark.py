@@ -153,6 +153,7 @@ class Benchmark:
 
 NEEDS: dict[str, Callable[[Platform], bool]] = {
     "data": lambda platform: "S3_BUCKET" in platform.access,
+    "serving": lambda platform: set(outputs.SECRET_ACCESS_OF["serving"]) <= set(platform.access),
     "training": lambda platform: "TrainJob" in served_kinds(platform.api),
     "tuning": lambda platform: set(outputs.SECRET_ACCESS_OF["tuning"]) <= set(platform.access),
 }

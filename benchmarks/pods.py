@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -40,6 +40,8 @@ class Launch:
     pods: int = 1
     processes: int = 1
     starter: Starter = "torchrun"
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """Labels of pods of which one must be on the same node."""
 
     @property
     def name(self) -> str:
@@ -195,17 +197,7 @@ def _job(wanted: Launch) -> dict[str, Any]:
         *_meeting(wanted),
     ]
     main["volumeMounts"].append({"name": "bench", "mountPath": "/bench", "readOnly": True})
-    apart = {
-        "podAntiAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": [
-                {
-                    "topologyKey": "kubernetes.io/hostname",
-                    "labelSelector": {"matchLabels": pods.labels(wanted.name)},
-                }
-            ]
-        }
-    }
-    template = pods.pod(wanted.name, main, subdomain=wanted.name, affinity=apart)
+    template = pods.pod(wanted.name, main, subdomain=wanted.name, affinity=_affinity(wanted))
     template["spec"]["volumes"].append({"name": "bench", "configMap": {"name": wanted.name}})
     spec = {
         "completionMode": "Indexed",
@@ -216,6 +208,17 @@ def _job(wanted: Launch) -> dict[str, Any]:
         "template": template,
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(wanted), "spec": spec}
+
+
+def _affinity(wanted: Launch) -> dict[str, Any]:
+    """The pods apart from each other, and beside what they measure."""
+
+    def on_a_node(labels: Mapping[str, str]) -> dict[str, Any]:
+        term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": dict(labels)}}
+        return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+
+    beside = {"podAffinity": on_a_node(wanted.beside)} if wanted.beside else {}
+    return {"podAntiAffinity": on_a_node(pods.labels(wanted.name)), **beside}
 
 
 def _command(wanted: Launch) -> list[str]:

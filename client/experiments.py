@@ -29,8 +29,6 @@ METRICS = {
 """Columns of the view `scored`, as numbers."""
 CONFIGURATION = "booking-api"
 """ConfigMap whose key EXPERIMENT describes the experiment that runs."""
-ALPHA = 0.05
-EXPECTED = 2000
 
 _FIRST = """
 SELECT variant, value FROM (
@@ -125,9 +123,9 @@ class Question:
     """Of the users, by arm; the first is the control."""
     metric: str = "hit"
     every_request: bool = False
-    alpha: float = ALPHA
+    alpha: float = 0.05
     """How often equal arms may be called different, over all looks and arms."""
-    expected: int = EXPECTED
+    expected: int = 2000
     """Values after which a difference is to be found, if there is one."""
     margin: float = 0.0
     """Arms whose difference is surely smaller are called equal; with 0 none are."""

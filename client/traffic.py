@@ -15,6 +15,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
+from client import gateway
 from client.errors import ClientError
 from client.jobs import FIELD_MANAGER, refusal
 from client.objects import request
@@ -143,18 +144,13 @@ class Route:
 
 def new(model: str, version: str) -> Route:
     """A route on which this version gets everything, at `<model>.platform.test`."""
-    parent = {
-        "name": outputs.GATEWAY,
-        "namespace": outputs.NAMESPACE_SERVING,
-        "sectionName": outputs.GATEWAY_LISTENER,
-    }
     metadata = {
         "name": model,
         "namespace": outputs.NAMESPACE_WORKLOADS,
         "labels": {outputs.MODEL_LABEL: model, WORKLOAD_LABEL: model},
     }
     rule = {"name": DEFAULT, "backendRefs": [backend(model, version, TOTAL)]}
-    spec = {"parentRefs": [parent], "hostnames": [f"{model}.{outputs.DOMAIN}"], "rules": [rule]}
+    spec = {"parentRefs": [gateway.parent()], "hostnames": [gateway.host(model)], "rules": [rule]}
     return Route({"apiVersion": API, "kind": "HTTPRoute", "metadata": metadata, "spec": spec})
 
 

@@ -93,7 +93,8 @@ def _read(place: Path) -> Content:
 def _find(name: str, release: Release, chart: Chart) -> Path:
     kept = upstream.folder() / f"{name}-{release.version}" / chart.path
     for candidate in (kept, upstream.module_folder(chart.module, release.version) / chart.path):
-        if candidate.is_dir():
+        # Files that are kept singly may lie in the folder of a chart that is not there.
+        if any((candidate / values).is_file() for values in (_VALUES, _UNPACKAGED_VALUES)):
             return candidate
     _pull(name, release, chart, kept)
     return kept
@@ -110,7 +111,12 @@ def _pull(name: str, release: Release, chart: Chart, target: Path) -> None:
                 f"module cache, and helm could not pull {address} {version}: {done.stderr.strip()}\n"
                 "  what to do: `seatrial up` puts it there for the local stack; else set SEATRIAL_CHARTS"
             )
-        (Path(folder) / chart.name).replace(target)
+        pulled = Path(folder) / chart.name
+        if target.is_dir():
+            # Single files are kept there; with them the chart is put in its place as a whole.
+            shutil.copytree(target, pulled, dirs_exist_ok=True)
+            shutil.rmtree(target)
+        pulled.replace(target)
 
 
 def _template(

@@ -15,7 +15,16 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
-from proofs import booking, damage, damage_booking, damage_models, damage_serving, models, trainings
+from proofs import (
+    booking,
+    damage,
+    damage_booking,
+    damage_models,
+    damage_rollouts,
+    damage_serving,
+    models,
+    trainings,
+)
 from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
@@ -29,6 +38,8 @@ class Fault:
     breaks: Callable[[Platform], AbstractContextManager[None]]
     reddens: tuple[str, ...]
     words: tuple[str, ...]
+    seconds: float = 300.0
+    """That the proofs may take, broken or mended."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,9 @@ def trial(platform: Platform, fault: Fault) -> Trial:
     """Break, prove, mend, prove again."""
     with fault.breaks(platform):
         forget(platform)
-        broken = prove(platform, only=fault.reddens, deadline=300)
+        broken = prove(platform, only=fault.reddens, deadline=fault.seconds)
     forget(platform)
-    mended = prove(platform, only=fault.reddens, deadline=300)
+    mended = prove(platform, only=fault.reddens, deadline=fault.seconds)
     complaints = [f"{entry.name} did not go red" for entry in broken if entry.result != FAILED]
     complaints += [
         f"{entry.name} went red without naming the cause: {entry.cause}"
@@ -503,6 +514,83 @@ def _of_models() -> tuple[Fault, ...]:
     )
 
 
+def _of_rollouts() -> tuple[Fault, ...]:
+    def fault(name: str, breaks: Callable[[Platform], Any], proof: str, *words: str) -> Fault:
+        return Fault(name, breaks, (f"rollout.{proof}",), words, seconds=900.0)
+
+    return (
+        fault(
+            "killed-proxy",
+            damage_rollouts.killed_proxy,
+            "a_promotion_loses_no_request",
+            "each of 10,000 requests was answered 2xx",
+        ),
+        fault(
+            "unexpected-requests",
+            damage_rollouts.unexpected_requests,
+            "a_canary_without_traffic_fails",
+            "a canary without traffic is rolled back",
+        ),
+        fault(
+            "unwatched-versions",
+            damage_models.unwatched_models,
+            "a_bad_canary_is_rolled_back",
+            "Prometheus has not counted the requests",
+        ),
+        fault(
+            "forgotten-rollout",
+            damage_rollouts.forgotten_rollout,
+            "a_lost_rollout_is_gone_on_with",
+            "it was lost in its second step",
+            "was taken over by another call",
+            "a rollout of version",
+            "it is the same rollout",
+        ),
+        fault(
+            "lost-shadow",
+            damage_rollouts.lost_shadow,
+            "a_shadow_gets_copies_and_nobody_sees_its_answers",
+            "the shadow got 200 copies",
+        ),
+    )
+
+
+def _of_experiments() -> tuple[Fault, ...]:
+    def fault(name: str, breaks: Callable[[Platform], Any], proof: str, *words: str) -> Fault:
+        return Fault(name, breaks, (f"experiments.{proof}",), words, seconds=600.0)
+
+    return (
+        fault(
+            "other-weights",
+            damage_rollouts.other_weights,
+            "the_gateway_splits_as_asked",
+            "answers 90% of the requests",
+            "answers 10% of the requests",
+        ),
+        fault(
+            "lost-variants",
+            damage_rollouts.lost_variants,
+            "a_variant_always_meets_its_version",
+            "are to answer, there answer",
+            "always meets the same version",
+        ),
+        fault(
+            "invented-outcomes",
+            damage_rollouts.invented_outcomes,
+            "a_bandit_that_is_fed_nothing_holds",
+            "it says that it holds the weights",
+            "so does one that is made anew",
+            "the weights are as they were",
+        ),
+        fault(
+            "turned-outcomes",
+            damage_rollouts.turned_outcomes,
+            "the_bandit_finds_the_better_version",
+            "the better version gets 90 %",
+        ),
+    )
+
+
 def _of_the_booking() -> tuple[Fault, ...]:
     return (
         Fault(
@@ -544,6 +632,8 @@ FAULTS = {
         *_of_the_tuning(),
         *_of_the_gateway(),
         *_of_models(),
+        *_of_rollouts(),
+        *_of_experiments(),
         *_of_the_booking(),
     )
 }

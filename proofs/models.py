@@ -58,12 +58,14 @@ def asked(platform: Platform) -> Asked:
     proof to say.
     """
     found, runs_in = registry.resolve(platform, training.SETTINGS.model), image(platform)
-    for each in models.served(platform, NAME):
-        if (each.version, each.image) == (found.version, runs_in):
-            found = replace(found, digest=each.digest)
-        else:
-            models.withdraw(platform, NAME, each.version)
-    models.serve(platform, found, name=NAME, image=runs_in, size=SIZE)
+    held = {(each.version, each.image): each for each in models.served(platform, NAME)}
+    kept = held.pop((found.version, runs_in), None)
+    for version, _ in held:
+        models.withdraw(platform, NAME, version)
+    if kept:
+        found = replace(found, digest=kept.digest)
+    if not (kept and kept.ready):
+        models.serve(platform, found, name=NAME, image=runs_in, size=SIZE)
     return Asked(found, client_of(platform, models.predictor(NAME, found.version)))
 
 

@@ -1,6 +1,6 @@
 """`seatrial experiment`: what an A/B experiment says so far."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -38,13 +38,19 @@ def report(
             help="Arms with their shares, the control first; default: those of the running experiment."
         ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="hit, outcome, score or price.")] = "hit",
+    metric: Annotated[str | None, typer.Option(help="hit (the default), outcome, score or price.")] = None,
     every_request: Annotated[
         bool, typer.Option("--every-request", help="Count each request, not the first one of each user.")
     ] = False,
-    alpha: Annotated[float, typer.Option(help="How often equal arms may be called different.")] = 0.05,
-    expected: Annotated[int, typer.Option(help="Users after which a difference is to be found.")] = 2000,
-    margin: Annotated[float, typer.Option(help="Arms that differ by less are called equal.")] = 0.0,
+    alpha: Annotated[
+        float | None, typer.Option(help="How often equal arms may be called different; 0.05 if not said.")
+    ] = None,
+    expected: Annotated[
+        int | None, typer.Option(help="Users after which a difference is to be found; 2000 if not said.")
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="Arms that differ by less are called equal; none are if not said.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Compare the arms by the outcomes that are known; look as often as you like.
@@ -55,10 +61,9 @@ def report(
 
     with connect(stack) as platform:
         shares = parse(arms) if arms else experiments.shares(platform, name)
-        question = experiments.Question(
-            name=name, shares=shares, metric=metric, every_request=every_request, alpha=alpha,
-            expected=expected, margin=margin,
-        )  # fmt: skip
+        given: dict[str, Any] = {"metric": metric, "alpha": alpha, "expected": expected, "margin": margin}
+        said = {option: value for option, value in given.items() if value is not None}
+        question = experiments.Question(name=name, shares=shares, every_request=every_request, **said)
         found = experiments.report(platform, question)
     if as_json:
         out.print_json(found.to_json())

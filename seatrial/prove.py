@@ -15,7 +15,10 @@ from seatrial.context import reports
 def prove(
     stack: Annotated[str, typer.Argument(help="The stack whose platform is judged.")],
     only: Annotated[
-        str | None, typer.Option(help="Subjects, by commas: platform, data, training, tuning.")
+        str | None,
+        typer.Option(
+            help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments."
+        ),
     ] = None,
     deadline: Annotated[
         str, typer.Option(help="Proofs not begun by then are listed as not run, e.g. 30m, 90s.")

@@ -1,7 +1,8 @@
 """What the suite reads from what its programs really printed.
 
 The logs in data/benchmarks/ were recorded on a busy two-core machine: the two with ranks in the files of the
-workloads' image, the one of Horovod in a pod, the one of tuning with Optuna 5.0.0 and PostgreSQL 15.
+workloads' image, the one of Horovod in a pod, the one of tuning with Optuna 5.0.0 and PostgreSQL 15, the one
+of serving against two echoes in the place of a model, which take 6 and 4 ms.
 """
 
 import json
@@ -15,7 +16,15 @@ from benchmarks import all_reduce, benchmark, pods
 from benchmarks.benchmark import Benchmark, Plan, Taken, Turn
 from benchmarks.errors import BenchmarkError
 from benchmarks.pods import Launch, Printed
-from benchmarks.suite import collectives, goodput, horovod, scaling, training_throughput, tuning_storage
+from benchmarks.suite import (
+    collectives,
+    goodput,
+    horovod,
+    scaling,
+    serving,
+    training_throughput,
+    tuning_storage,
+)
 
 DATA = Path(__file__).parent / "data" / "benchmarks"
 TURNS = [
@@ -23,11 +32,17 @@ TURNS = [
     Turn(1, 0, ("memory", "postgresql")),
     Turn(2, 0, ("memory", "postgresql")),
 ]
+SERVING_TURNS = [
+    Turn(0, 0, ("platform", "bare")),
+    Turn(1, 0, ("bare", "platform")),
+    Turn(2, 0, ("platform", "bare")),
+]
 READERS: dict[str, Any] = {
     "collectives": collectives.read,
     "goodput": goodput.read,
     "horovod": horovod.read,
     "scaling": scaling.read,
+    "serving": lambda text: serving.read(text, SERVING_TURNS),
     "training_throughput": training_throughput.read,
     "tuning_storage": lambda text: tuning_storage.read(text, TURNS),
 }
@@ -190,6 +205,66 @@ def test_a_pair_that_is_missing_is_noticed() -> None:
         tuning_storage.read(log("tuning_storage"), [*TURNS, Turn(3, 0, ("memory", "postgresql"))])
 
 
+def test_answers_are_read_by_pair_and_side() -> None:
+    by_turn = serving.read(log("serving"), SERVING_TURNS)
+    assert list(by_turn) == [0, 1, 2]
+    values = by_turn[1].values
+    for side, takes in (("platform", 6), ("bare", 4)):
+        assert len(values[side]["serve.latency"]) > 662
+        assert min(values[side]["serve.latency"]) > takes
+        (tail,) = values[side]["serve.p99"]
+        longest = sorted(values[side]["serve.latency"], reverse=True)
+        assert tail == pytest.approx(longest[len(longest) // 100], rel=0.2)
+    assert values["platform"]["serve.failed"] == [0, 0]
+    assert len(values["platform"]["serve.lag"]) == 3
+    assert set(values["platform"]) == set(serving.BENCHMARK.keys)
+
+
+def test_a_request_that_failed_on_either_side_is_counted() -> None:
+    recorded = log("serving")
+    failing = recorded.replace('"failed": 0', '"failed": 2', 2)
+    values = serving.read(failing, SERVING_TURNS)[0].values
+    assert values["platform"]["serve.failed"] == [2, 2]
+
+
+def test_a_pair_in_which_the_generator_was_late_does_not_count() -> None:
+    recorded = log("serving").replace('"valid": false', '"valid": true')
+    assert serving.read(recorded, SERVING_TURNS)[0].unfit == ""
+    late = serving.read(recorded.replace('"valid": true', '"valid": false', 1), SERVING_TURNS)
+    assert late[0].unfit.startswith("the generator did not keep its times: it was late by ")
+    assert late[0].unfit.endswith("against platform (p99)")
+    assert late[1].unfit == ""
+
+
+def test_sides_that_asked_different_versions_are_no_pair() -> None:
+    other = log("serving").replace('"answered_by": {"":', '"answered_by": {"3":', 1)
+    with pytest.raises(BenchmarkError, match="through the platform version 3 answered, in the pod "):
+        serving.read(other, SERVING_TURNS)
+
+
+def test_both_sides_ask_the_one_pod_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.models.example", lambda _, name, version: {"asked": f"{name} {version}"})
+    pod = Some(
+        metadata=Some(name="delay-v3-0", labels={"seatrial.dev/version": "3"}), status=Some(pod_ip="10.1.2.3")
+    )
+
+    def platform(*pods: Any) -> Any:
+        return Some(core=Some(list_namespaced_pod=lambda *_, **__: Some(items=list(pods))))
+
+    found = serving.targets(platform(pod))
+    assert found["body"] == {"asked": "delay 3"}
+    assert found["targets"] == {
+        "platform": {
+            "url": "https://delay.platform.test/v2/models/delay/infer",
+            "connect": "gateway.platform-serving.svc.cluster.local:443",
+        },
+        "bare": {"url": "http://10.1.2.3:8080/v2/models/delay/infer"},
+    }
+    for several in ([], [pod, pod]):
+        with pytest.raises(BenchmarkError, match="there is not one pod that serves model delay"):
+            serving.targets(platform(*several))
+
+
 # --- from the launch to the pair ----------------------------------------------------------------------------
 
 
@@ -205,6 +280,7 @@ def measured(
 
     module = f"benchmarks.suite.{entry.name}"
     monkeypatch.setattr(f"{module}.launch", printing)
+    monkeypatch.setattr(serving, "targets", lambda _: {"targets": {}})
     removed: list[str] = []
     monkeypatch.setattr("client.delete_workloads", lambda _, name: removed.append(name))
     plans = (Plan(entry.sides, image="r/workloads:1", pairs=pairs, seed=seed) for seed in range(1000))
@@ -216,7 +292,8 @@ def measured(
 
 def fits(plan: Plan) -> bool:
     """Whether the coin falls as when the logs were recorded."""
-    return plan.sides[0] != "postgresql" or [turn.order for turn in plan.turns()] == [t.order for t in TURNS]
+    recorded = {"postgresql": TURNS, "platform": SERVING_TURNS}.get(plan.sides[0], [])
+    return not recorded or [turn.order for turn in plan.turns()] == [turn.order for turn in recorded]
 
 
 @pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry.name)
@@ -257,6 +334,16 @@ def test_pairs_of_tuning_share_a_launch(monkeypatch: pytest.MonkeyPatch) -> None
     assert [wanted.config["orders"] for wanted in launches] == [
         {str(turn.number): " ".join(turn.order) for turn in TURNS}
     ]
+    assert {taken.turn.block for taken in found} == {0}
+
+
+def test_pairs_of_serving_share_a_launch_beside_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    launches, found = measured(serving.BENCHMARK, monkeypatch, 3)
+    (wanted,) = launches
+    assert wanted.config["orders"] == {str(turn.number): " ".join(turn.order) for turn in SERVING_TURNS}
+    affinity = job(wanted)["spec"]["template"]["spec"]["affinity"]
+    (term,) = affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["labelSelector"] == {"matchLabels": {"seatrial.dev/model": "delay"}}
     assert {taken.turn.block for taken in found} == {0}
 
 

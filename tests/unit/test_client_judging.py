@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -143,6 +144,20 @@ def test_the_gateway_is_not_known_where_it_is_not_read() -> None:
         100,
         3,
     )
+
+
+def test_what_a_shadow_answers_is_no_part_of_the_models_answers_at_the_gateway() -> None:
+    asked: list[str] = []
+
+    def prometheus(_: str, query: str) -> Any:
+        asked.append(query)
+        return {"result": []}
+
+    live.look(Some(prometheus=prometheus), "delay")  # type: ignore[arg-type]
+    (pattern,) = (re.search('=~"(.*)"', query)[1] for query in asked if "=~" in query)  # type: ignore[index]
+    assert re.fullmatch(pattern, "httproute/workloads/delay/rule/10")
+    assert not re.fullmatch(pattern, "httproute/workloads/delay/rule/0-mirror-0")
+    assert not re.fullmatch(pattern, "httproute/workloads/delay-2/rule/0")
 
 
 def test_without_a_log_no_outcome_is_known() -> None:

@@ -15,7 +15,7 @@ from client import ClientError, models, outputs, registry
 from client.objects import Kind
 from client.registry import ModelVersion
 from infra.components.serving import runtimes
-from tests.unit.test_component_serving import complaints, schema
+from tests.unit.test_component_serving import complaints
 from workloads.serve_model.model import digest_of
 
 FILES = {"MLmodel": b"flavors: {}\n", "code/a.py": b"x = 1\n", "code/empty.py": b"", "weights": b"\x00\x01"}
@@ -91,7 +91,7 @@ def test_a_model_that_nobody_registered_is_named() -> None:
 
 def test_an_inference_service_fits_kserves_schema() -> None:
     item = models.inference_service(FOUND, name="delay", image=IMAGE, size=models.Size(replicas=2))
-    assert complaints(item, schema("inferenceservices"), "it") == []
+    assert complaints(item, "inferenceservices") == []
     assert item["metadata"]["name"] == "delay-v3"
     predictor = item["spec"]["predictor"]
     assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 2)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jsonschema
 import pytest
 from kubernetes import client as k8s
 
@@ -9,6 +10,7 @@ from client import traffic
 from client.errors import ClientError
 from client.traffic import Route, apportioned, with_share
 from tests.unit.rollout_world import World
+from tests.unit.test_infra_definitions import definitions
 
 
 def test_a_new_route_gives_the_first_version_everything() -> None:
@@ -135,3 +137,14 @@ def test_a_route_that_the_gateway_refuses_is_told_with_its_reason(world: World) 
         ClientError, match="the Gateway does not take HTTPRoute workloads/delay: ResolvedRefs"
     ):
         traffic.in_force(world.platform, Route({"metadata": {"name": "delay", "generation": 2}}))
+
+
+def test_all_that_is_written_fits_the_definition_of_routes() -> None:
+    """The API server would drop an unknown field, and a filter or header match with it."""
+    definition = definitions("local")["gateway.networking.k8s.io/v1", "HTTPRoute"]
+    route = traffic.new("delay", "3").divided({"stable": "3", "canary": "4"})
+    route = route.weighed({"3": 900, "4": 100}).shadowed("5").noted(traffic.STEERED, {"by": "steer-traffic"})
+    fitting = jsonschema.Draft7Validator(definition)
+    assert [error.message for error in fitting.iter_errors(route.item)] == []
+    route.item["spec"]["rules"][-1]["filters"][0]["requestMirror"]["percentage"] = 10
+    assert len(list(fitting.iter_errors(route.item))) == 1

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace as Some
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ import pytest
 from aiohttp import web
 
 from tests.unit import virtual_time
+from workloads import common
 from workloads.common import HopelessError, WorkloadError
 from workloads.generate_load import bookings, config, main
 from workloads.generate_load.control import control
@@ -89,7 +91,9 @@ def test_a_stall_is_seen_by_all_who_would_have_waited_and_hidden_from_the_send()
     sent = result.from_send.told["0.99"]
     assert sent
     assert sent.value == pytest.approx(2, abs=0.5)
-    assert p(result, "0.99") == pytest.approx(880, rel=0.15)
+    assert p(result, "0.99") == pytest.approx(890, abs=25), (
+        "the queue is worked off for 0.1 s after the stall"
+    )
     assert p(result, "0.5") == pytest.approx(2, abs=0.5)
     assert result.failed == 0
     assert result.valid, "the server stalled, not the generator"
@@ -156,7 +160,8 @@ def test_a_quantile_is_told_from_as_many_requests_as_certify_it() -> None:
 
 # --- every request is counted -------------------------------------------------------------------------------
 
-QUICK = replace(PLAN, rate=1000.0, seconds=0.2, requests=100)
+QUICK = replace(PLAN, rate=1000.0, seconds=0.2, requests=100, timeout=600.0)
+"""In real time, in which a busy machine may take its time: nothing of it is asserted."""
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
@@ -323,7 +328,7 @@ def behind() -> Any:
 
 
 def test_a_load_runs_beside_what_is_not_asynchronous_until_it_is_stopped(behind: str) -> None:
-    with Running(replace(PLAN, url=behind, seconds=600.0)) as load:
+    with Running(replace(PLAN, url=behind, seconds=600.0, timeout=600.0)) as load:
         load.wait_for(10)
         load.stop()
     result = load.result()
@@ -362,6 +367,30 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"plan": {}}')
     with pytest.raises(WorkloadError, match=r"x\.json is no file of a load"):
         Result.read(tmp_path / "x.json")
+
+
+def test_a_run_is_shown_and_kept_whole(
+    behind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brief = main.load(replace(QUICK, url=behind, requests=20), False, tmp_path / "load.json")
+    said = capsys.readouterr().out
+    assert f"20 requests to {behind}, constant at 1000/s" in said
+    assert f"whole result: {tmp_path / 'load.json'}" in said
+    assert brief["outcomes"] == {"200": 20} == Result.read(tmp_path / "load.json").outcomes
+    assert len(json.dumps(brief)) < common.MESSAGE_BYTES
+
+
+def test_in_a_pod_it_is_kept_in_the_object_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, Any] = {}
+    monkeypatch.setenv("S3_BUCKET", "datasets")
+    monkeypatch.setattr(common, "s3", lambda: Some(put_object=lambda **told: kept.update(told)))
+    result = measured(replace(PLAN, requests=5), Behaviour())
+    place = main.keep(result, None)
+    assert place == f"s3://datasets/{kept['Key']}"
+    assert kept["Key"].startswith("loads/")
+    assert json.loads(kept["Body"])["outcomes"] == {"200": 5}
+    monkeypatch.delenv("S3_BUCKET")
+    assert main.keep(result, None) == ""
 
 
 def test_the_generator_is_measured_against_an_echo_at_twice_the_rate() -> None:

@@ -146,6 +146,18 @@ def test_a_chart_is_pulled_where_it_is_nowhere_and_kept(folder: Path) -> None:
     ]
 
 
+def test_a_file_that_is_kept_where_a_chart_would_be_is_not_taken_for_it(folder: Path) -> None:
+    """Of one module come charts and single files, and both are kept under the release's name."""
+    single = folder / "charts" / "thing-1.0" / "charts" / "thing" / "charts" / "kinds" / "kind.yaml"
+    single.parent.mkdir(parents=True)
+    single.write_text("kind: CustomResourceDefinition\n")
+    put(folder / "published")
+    rendered()
+    rendered(size=2)
+    assert [line.split()[0] for line in asked(folder)].count("pull") == 1
+    assert single.is_file()
+
+
 def test_a_chart_that_cannot_be_had_says_how_to_get_it(folder: Path) -> None:
     with pytest.raises(ReleaseError, match=r"(?s)could not pull .* v1.0: no such host.*SEATRIAL_CHARTS"):
         rendered()

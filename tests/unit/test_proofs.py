@@ -154,7 +154,15 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
     assert [entry.subject for entry in found] == sorted(
         (entry.subject for entry in found), key=lambda subject: run.SUBJECTS.index(subject)
     )
-    assert {entry.subject for entry in found} == {"platform", "data", "training", "tuning", "serving"}
+    assert {entry.subject for entry in found} == {
+        "platform",
+        "data",
+        "training",
+        "tuning",
+        "serving",
+        "rollout",
+        "experiments",
+    }
     names = {entry.name for entry in found}
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
 
@@ -186,13 +194,16 @@ def test_a_fault_reddens_every_proof_that_can_be_broken_through_the_platform() -
         assert name in (Path(__file__).parents[2] / test).read_text(), f"{test} does not break {name}"
 
 
-@pytest.mark.parametrize("part", ["tuning", "serving"])
-def test_without_a_part_its_proofs_are_skipped_with_the_way_to_have_it(part: str) -> None:
+@pytest.mark.parametrize(
+    ("subject", "part"),
+    [("tuning", "tuning"), ("serving", "serving"), ("rollout", "serving"), ("experiments", "serving")],
+)
+def test_without_a_part_its_proofs_are_skipped_with_the_way_to_have_it(subject: str, part: str) -> None:
     platform = SimpleNamespace(access={})
     results = [
         run.run_one(entry, platform, None)  # type: ignore[arg-type]
         for entry in run.discover()
-        if entry.subject == part
+        if entry.subject == subject
     ]
     assert {result.result for result in results} == {"skipped"}
     assert {result.cause for result in results} == {

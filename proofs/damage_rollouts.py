@@ -1,0 +1,162 @@
+"""What faults do to routes, to what versions are judged by, and to the log of outcomes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kubernetes import client as k8s
+
+from client import ClientError, Platform, outputs, traffic
+from client.rollout_record import record_of
+from client.traffic import ROLLOUT, STEERED, Route
+from proofs import booking, rollouts
+from proofs.rollouts import NAME
+from proofs.subjects.experiments import SHARES
+
+PROXIES = f"gateway.envoyproxy.io/owning-gateway-name={outputs.GATEWAY}"
+
+
+@contextmanager
+def meanwhile(name: str, act: Callable[[], Any]) -> Iterator[None]:
+    """Do something again and again; what it acts on may not be there yet, or be gone."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.2):
+            with suppress(ClientError, k8s.ApiException, LookupError):
+                act()
+
+    watcher = threading.Thread(target=watch, name=name, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def meddling(platform: Platform, wanted: Callable[[Route], bool], make: Callable[[Route], Route]) -> Any:
+    """Change the route of the proofs' model whenever it is as is wanted."""
+
+    def act() -> None:
+        route = traffic.read(platform, NAME)
+        if route is not None and wanted(route):
+            traffic.change(platform, NAME, make)
+
+    return meanwhile("meddling with a route", act)
+
+
+@contextmanager
+def killed_proxy(platform: Platform) -> Iterator[None]:
+    """The Gateway's proxies are taken away at once, in the middle of the promotion."""
+    done: list[str] = []
+
+    def act() -> None:
+        route = traffic.read(platform, NAME)
+        if done or route is None or len(route.weights) < 2:
+            return
+        namespace = outputs.NAMESPACE_SERVING
+        for pod in platform.core.list_namespaced_pod(namespace, label_selector=PROXIES).items:
+            platform.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
+            done.append(pod.metadata.name)
+
+    with meanwhile("killing a proxy", act):
+        yield
+
+
+def unexpected_requests(platform: Platform) -> Any:
+    """Somebody asks the canary that nobody is to ask."""
+
+    def act() -> None:
+        route = traffic.read(platform, NAME)
+        if route is not None and len(route.weights) > 1:
+            rollouts.counted(platform, 50)
+
+    return meanwhile("asking", act)
+
+
+def forgotten_rollout(platform: Platform) -> Any:
+    """What a rollout has done is taken off its route after its first step."""
+
+    def begun(route: Route) -> bool:
+        record = record_of(route)
+        return record is not None and not record.ended and record.passed == 1
+
+    return meddling(platform, begun, lambda route: route.noted(ROLLOUT, None))
+
+
+def lost_shadow(platform: Platform) -> Any:
+    return meddling(platform, lambda route: bool(route.shadow), lambda route: route.shadowed(None))
+
+
+def other_weights(platform: Platform) -> Any:
+    """Weights that are asked for are changed as soon as they are there."""
+    asked = sorted(SHARES[0].values())
+    return meddling(
+        platform,
+        lambda route: sorted(route.weights.values()) == asked,
+        lambda route: route.weighed(dict.fromkeys(route.weights, traffic.TOTAL // 2)),
+    )
+
+
+def lost_variants(platform: Platform) -> Any:
+    return meddling(platform, lambda route: bool(route.variants), lambda route: route.divided({}))
+
+
+@contextmanager
+def invented_outcomes(platform: Platform) -> Iterator[None]:
+    """The log has outcomes of the proofs' model, by which one of its versions is the better one."""
+    booking.booked(platform)  # Its tables are there then.
+    made: list[int] = []
+
+    def act() -> None:
+        route = traffic.read(platform, NAME)
+        if made or route is None or route.note(STEERED) is None:
+            return
+        with platform.bookings() as database:
+            for place, version in enumerate(sorted(route.weights)):
+                database.execute(_INVENTED, {"name": NAME, "version": version, "late": float(place)})
+        made.append(1)
+
+    try:
+        with meanwhile("inventing outcomes", act):
+            yield
+    finally:
+        with platform.bookings() as database:
+            database.execute("DELETE FROM outcomes WHERE request_id LIKE %s", [f"{NAME}-%"])
+            database.execute("DELETE FROM predictions WHERE model = %s", [NAME])
+
+
+_INVENTED = """
+WITH made AS (
+    INSERT INTO predictions (request_id, model, version, user_key, features, score, decision, price)
+    SELECT %(name)s || '-' || %(version)s || '-' || n, %(name)s, %(version)s, 'nobody', '{}', 0.9,
+           'rebooking', 0
+    FROM generate_series(1, 100) AS n RETURNING request_id
+)
+INSERT INTO outcomes (request_id, outcome, source) SELECT request_id, %(late)s, 'fault' FROM made
+"""
+
+
+@contextmanager
+def turned_outcomes(platform: Platform) -> Iterator[None]:
+    """The log keeps the contrary of each outcome that it is told."""
+
+    booking.booked(platform)  # Its tables are there then.
+
+    def drop(database: Any) -> None:
+        database.execute("DROP TRIGGER IF EXISTS turn ON outcomes; DROP FUNCTION IF EXISTS turn()")
+
+    with platform.bookings() as database:
+        drop(database)
+        database.execute(
+            "CREATE FUNCTION turn() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.outcome := 1 - NEW.outcome; RETURN NEW; END $$"
+        )
+        database.execute("CREATE TRIGGER turn BEFORE INSERT ON outcomes FOR EACH ROW EXECUTE FUNCTION turn()")
+    try:
+        yield
+    finally:
+        with platform.bookings() as database:
+            drop(database)
