@@ -50,7 +50,7 @@ def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
 
 def test_an_unknown_workload_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        ValueError, match="there is no workload 'train'; there are: .*ingest_flights, train_delay"
+        ValueError, match=r"there is no workload 'train'; there are: .*ingest_flights, train_delay"
     ):
         workloads.manifest("train", IMAGE)
 
