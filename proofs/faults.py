@@ -15,8 +15,8 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
+from client.waiting import until
 from proofs import damage, trainings
-from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
 

@@ -1,7 +1,6 @@
 """A queue with room for one small job, and the jobs that proofs put into it."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +9,7 @@ from kubernetes import client as k8s
 import client
 from client import Platform, outputs
 from client.jobs import Handle
+from client.waiting import until
 from proofs import probe
 from workloads import gang, pods
 
@@ -138,12 +138,3 @@ def release(platform: Platform, job: Handle) -> None:
     """Let a job that holds on come to its end."""
     (pod,) = pods_of(platform, job)
     client.pods.execute(platform, pod, ("touch", RELEASED))
-
-
-def until(holds: Callable[[], bool], what: str, patience: float = 120) -> None:
-    """Wait for `holds`, which is what `what` names."""
-    deadline = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience:.0f} s for {what}")
-        time.sleep(0.3)

@@ -1,7 +1,6 @@
 """Small trainings that proofs start, disturb and compare."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import client
 import workloads
 from client import ClientError, Platform, outputs
 from client.jobs import Handle, JobResult
+from client.waiting import until
 from proofs import probe
 from proofs.run import Check
 from workloads import checkpoints
@@ -157,11 +157,13 @@ def kept(platform: Platform, training: str, store: Any = None) -> list[dict[str,
 
 def reached(platform: Platform, training: str, step: int, patience: float = 120) -> None:
     """Wait until a checkpoint of this step, or a later one, is there."""
-    store, deadline = platform.s3(), time.monotonic() + patience
-    while not (there := kept(platform, training, store)) or there[0]["step"] < step:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"training {training} had no checkpoint of step {step} after {patience:.0f} s")
-        time.sleep(0.02)
+    store = platform.s3()
+
+    def there() -> bool:
+        newest = kept(platform, training, store)[:1]
+        return any(each["step"] >= step for each in newest)
+
+    until(there, f"a checkpoint of step {step} of training {training}", patience, every=0.02)
 
 
 def damage(platform: Platform, key: str) -> None:

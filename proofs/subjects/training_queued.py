@@ -3,6 +3,7 @@
 from typing import Any
 
 from client import Platform, delete_workloads, jobs, outputs, queues
+from client.waiting import until
 from proofs import queued, trainings
 from proofs.run import Check, proof
 
@@ -29,9 +30,9 @@ def a_job_waits_for_quota(platform: Platform, check: Check) -> None:
 
 def _one_after_the_other(platform: Platform, check: Check) -> None:
     holder = queued.put(platform, HOLDER, queue=queued.NAME, holds=True)
-    queued.until(lambda: queued.running(platform, holder), "the first job to run")
+    until(lambda: queued.running(platform, holder), "the first job to run")
     waiter = queued.put(platform, WAITER, queue=queued.NAME)
-    queued.until(lambda: bool(queued.quota_reserved(platform, waiter)), "Kueue to look at the second job")
+    until(lambda: bool(queued.quota_reserved(platform, waiter)), "Kueue to look at the second job")
     seen = queued.quota_reserved(platform, waiter)
     check.equal(seen["status"], "False", "the second job has no part of the quota")
     check("insufficient" in seen["message"], "Kueue says what is short", said=seen["message"])
