@@ -298,6 +298,11 @@ def lost_run(mlflow: Any, run: str) -> None:
     mlflow.delete_run(run)
 
 
+def finished_run(mlflow: Any, run: str) -> None:
+    """Say of the run that it has ended well; what trains goes on writing to it."""
+    mlflow.set_terminated(run, "FINISHED")
+
+
 @contextmanager
 def held_queue(platform: Platform) -> Iterator[None]:
     """The platform's queue takes no more jobs."""
