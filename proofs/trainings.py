@@ -107,16 +107,32 @@ def fail(
     """A training that must fail: what the client says, the conditions of its job, its MLflow run."""
     training = f"{name}-{uuid.uuid4().hex[:8]}"
     manifest = objects(platform, name, training, workload=workload, arguments=arguments)
+    try:
+        said, conditions = failure(platform, name, manifest)
+    finally:
+        client.delete_workloads(platform, name)
+        forget(platform, training)
+    return said, conditions, mlflow_run(platform, training)
+
+
+def failure(
+    platform: Platform,
+    name: str,
+    manifest: list[dict[str, Any]],
+    disturb: Callable[[], None] = lambda: None,
+) -> tuple[str, dict[str, str]]:
+    """Run the manifest's job, which must fail: what the client says, and the job's conditions. `disturb` is
+    called once the job is deployed.
+    """
+    client.deploy(platform, name, manifest, wait=False)
+    disturb()
+    (job,) = client.jobs.jobs(platform, manifest)
     said = "it did not fail"
     try:
-        client.deploy(platform, name, manifest, deadline=300)
+        client.jobs.follow(job, 300)
     except ClientError as error:
         said = str(error)
-    (job,) = client.jobs.jobs(platform, manifest)
-    conditions = client.jobs.conditions_of(job.read())
-    client.delete_workloads(platform, name)
-    forget(platform, training)
-    return said, conditions, mlflow_run(platform, training)
+    return said, client.jobs.conditions_of(job.read())
 
 
 def mlflow_run(platform: Platform, training: str) -> Any:

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import client
-from client import ClientError, Platform
+from client import Platform
 from proofs import trainings
 from proofs.run import Check, proof
 from workloads.train_delay import config
@@ -75,19 +75,14 @@ def killed_horovod_ends_like_an_uninterrupted_one(platform: Platform, check: Che
 def horovod_that_is_lost_for_good_says_so(platform: Platform, check: Check) -> None:
     """A worker is killed and no launcher is made anew: the launcher's pod, the MPIJob and MLflow say so."""
     trainings.require_part(platform, check)
-    name, cause, said = "probe-horovod-lost", "mpirun ended", "it did not fail"
+    name, cause = "probe-horovod-lost", "mpirun ended"
     training = f"{name}-{uuid.uuid4().hex[:8]}"
     manifest = trainings.objects(platform, name, training, workload=HOROVOD)
     manifest[0]["spec"]["runPolicy"]["backoffLimit"] = 0
     try:
-        client.deploy(platform, name, manifest, wait=False)
-        lose_worker_1(platform, name, training)
-        (job,) = client.jobs.jobs(platform, manifest)
-        try:
-            client.jobs.follow(job, 120)
-        except ClientError as error:
-            said = str(error)
-        conditions = client.jobs.conditions_of(job.read())
+        said, conditions = trainings.failure(
+            platform, name, manifest, lambda: lose_worker_1(platform, name, training)
+        )
     finally:
         client.delete_workloads(platform, name)
         trainings.forget(platform, training)
