@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from kubernetes import client as k8s
+
 import client
 import workloads
 from client import ClientError, Platform, outputs
@@ -21,6 +23,19 @@ from workloads.train_delay import config
 CHANGES = ("epochs=60", "log_every=1", "checkpoint_every=2")
 """So many checkpoints that a kill lands among them: it takes a second, a step some milliseconds."""
 SETTINGS = changed(config.tiny(), CHANGES)
+_KILL_AT = """
+import json, os, signal, sys, time
+from workloads import common
+store, bucket, (key, step) = common.s3(), common.env("S3_BUCKET"), sys.argv[1:]
+def newest():
+    try:
+        return json.loads(store.get_object(Bucket=bucket, Key=key)["Body"].read())["kept"][0]["step"]
+    except store.exceptions.NoSuchKey:
+        return -1
+while newest() < int(step):
+    time.sleep(0.02)
+os.kill(-1, signal.SIGKILL)
+"""
 STEPS_AN_EPOCH = (SETTINGS.rows or 0) // SETTINGS.batch
 STEPS = SETTINGS.epochs * STEPS_AN_EPOCH
 
@@ -203,10 +218,25 @@ def kill(platform: Platform, name: str, rank: int) -> None:
     client.pods.execute(platform, pod_of(platform, name, rank), client.pods.KILL)
 
 
-def kill_processes(platform: Platform, pod: str) -> None:
-    """SIGKILL for what runs in a pod of this name."""
+def is_ready(platform: Platform, pod: str) -> bool:
+    """Whether the pod of this name is there and ready."""
+    try:
+        found = platform.core.read_namespaced_pod(pod, outputs.NAMESPACE_WORKLOADS)
+    except k8s.ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return any(entry.type == "Ready" and entry.status == "True" for entry in found.status.conditions or [])
+
+
+def kill_processes(platform: Platform, pod: str, at: tuple[str, int]) -> None:
+    """SIGKILL for what runs in a pod of this name, once the training `at[0]` has a checkpoint of step `at[1]`
+    or a later one; the pod has the platform's access.
+    """
+    training, step = at
+    key = f"{checkpoints.FOLDER}/{training}/{checkpoints.POINTER}"
     found = platform.core.read_namespaced_pod(pod, outputs.NAMESPACE_WORKLOADS)
-    client.pods.execute(platform, found, client.pods.KILL)
+    client.pods.execute(platform, found, ["python3", "-c", _KILL_AT, key, str(step)])
 
 
 def pod_of(platform: Platform, name: str, rank: int) -> Any:

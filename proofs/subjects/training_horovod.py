@@ -7,6 +7,7 @@ from typing import Any
 
 import client
 from client import Platform
+from client.waiting import until
 from proofs import trainings
 from proofs.run import Check, proof
 from workloads.train_delay import config
@@ -32,9 +33,14 @@ def failures_of(found: trainings.Outcome) -> list[str]:
 
 
 def lose_worker_1(platform: Platform, name: str, training: str) -> None:
-    """Kill all that runs for a training in one of its workers, at the step drawn by lot."""
-    trainings.reached(platform, training, KILL_AT)
-    trainings.kill_processes(platform, f"{name}-worker-1")
+    """Kill all that runs for a training in one of its workers, at the step drawn by lot.
+
+    The worker looks for the step itself: under mpirun the rest of the training may be over before a command
+    that is sent then has begun.
+    """
+    worker = f"{name}-worker-1"
+    until(lambda: trainings.is_ready(platform, worker), f"pod {worker} to be ready")
+    trainings.kill_processes(platform, worker, at=(training, KILL_AT))
 
 
 @proof("training", needs=["training.a_training_runs_now"])
