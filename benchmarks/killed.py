@@ -7,7 +7,6 @@ the suite make figures of it.
 import json
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,11 +19,12 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.pods import PROGRAMS, Printed
 from client import Platform, jobs, pods
 from client.jobs import Handle
+from client.waiting import until
 from workloads import checkpoints
 
-LOOK_EVERY = 0.5
 PATIENCE = 1200
 """Seconds in which a training must come as far as its next kill, and to its end."""
+QUIETER = "see the pods, and measure again on a quieter machine"
 KILL = ("sh", "-c", f"echo at $(date +%s.%N); {pods.KILL[-1]}")
 """Says when: on a busy machine it may take seconds until a command runs in a pod."""
 LOOK = "\nprint('seen:', json.dumps({**look(), 'cpu': processor()}))"
@@ -73,8 +73,8 @@ def launch(platform: Platform, wanted: Training) -> Printed:
     """Train to the end; what was seen is the text.
 
     Raises:
-        ClientError: it failed for another reason than the kills.
-        BenchmarkError: it did not come as far as a kill.
+        ClientError: it failed for another reason than the kills, or did not come as far as one in time.
+        BenchmarkError: it was done before a kill.
     """
     training = f"{wanted.name}-{uuid.uuid4().hex[:8]}"
     manifest = objects(wanted, training)
@@ -141,7 +141,7 @@ class Observer:
         at = float(pods.execute(self.platform, self.pod(kill.rank), KILL).partition("at")[2].split()[0])
         self.tell("attempt", number=number, made=self.made(number), log=(self.printed() or attempt).lines)
         again = f"all pods to be made anew after kill {number + 1}"
-        until(lambda: len(self.watched.of(number + 1)) == self.wanted.ranks, again, 300)
+        until(lambda: len(self.watched.of(number + 1)) == self.wanted.ranks, again, 300, todo=QUIETER)
         self.tell("kill", number=number, **asdict(kill), at=at, failed=self.failed(number, at))
 
     def reached(self, number: int, step: int) -> Attempt:
@@ -168,7 +168,7 @@ class Observer:
             found[:] = [now]
             return now.has_come_to(step, time.time())
 
-        until(there, f"step {step} in attempt {number + 1} of the training", PATIENCE)
+        until(there, f"step {step} in attempt {number + 1} of the training", PATIENCE, todo=QUIETER)
         return found[0]
 
     def printed(self) -> Attempt | None:
@@ -229,18 +229,3 @@ class Observer:
                 steal_percent=round(100 * (now["stolen"] - was["stolen"]) / ticks, 2),
                 swapped_pages=now["swapped"] - was["swapped"],
             )  # fmt: skip
-
-
-def until(holds: Callable[[], bool], what: str, patience: float) -> None:
-    """Wait for `holds`.
-
-    Raises:
-        BenchmarkError: it took longer than `patience` seconds.
-    """
-    deadline = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > deadline:
-            raise BenchmarkError(
-                f"waited {patience:.0f} s for {what}", "see the pods, and measure again on a quieter machine"
-            )
-        time.sleep(LOOK_EVERY)

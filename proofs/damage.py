@@ -3,7 +3,6 @@
 import json
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from kubernetes import client as k8s
 
 import client
 from client import Platform, outputs
+from client.waiting import until
 from proofs import probe, queued
 from proofs.subjects import training, tuning
 from proofs.subjects.platform import SURVIVAL_TABLE
@@ -25,13 +25,22 @@ PROVISIONER = ("local-path-provisioner", "local-path-storage")
 MONITORING_API = ("monitoring.coreos.com", "v1", outputs.NAMESPACE_MONITORING)
 
 
-def until(holds: Callable[[], bool], what: str, patience: float = 180) -> None:
-    """Wait for `holds`, which is what `what` names."""
-    deadline = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience:.0f} s for {what}")
-        time.sleep(0.5)
+@contextmanager
+def meanwhile(meddle: Callable[[], None], every: float) -> Iterator[None]:
+    """Call `meddle` every so many seconds, in a thread of its own."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(every):
+            meddle()
+
+    watcher = threading.Thread(target=watch, name="meanwhile", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 @contextmanager
@@ -260,23 +269,17 @@ def meddling(
     """Do something once to each MLflow run of a training with one of these names that has not finished; one
     that fails may run for too short a time to be met.
     """
-    mlflow, over, met = platform.mlflow(), threading.Event(), set[str]()
+    mlflow, met = platform.mlflow(), set[str]()
 
-    def watch() -> None:
-        while not over.wait(0.3):
-            for run in _unfinished(mlflow):
-                name = run.data.tags.get("training", "").rpartition("-")[0]
-                if name in names and run.info.run_id not in met:
-                    met.add(run.info.run_id)
-                    meddle(mlflow, run.info.run_id)
+    def look() -> None:
+        for run in _unfinished(mlflow):
+            name = run.data.tags.get("training", "").rpartition("-")[0]
+            if name in names and run.info.run_id not in met:
+                met.add(run.info.run_id)
+                meddle(mlflow, run.info.run_id)
 
-    watcher = threading.Thread(target=watch, name="meddling", daemon=True)
-    watcher.start()
-    try:
+    with meanwhile(look, 0.3):
         yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 def _unfinished(mlflow: Any) -> list[Any]:
@@ -298,6 +301,11 @@ def strange_straggler(mlflow: Any, run: str) -> None:
 def lost_run(mlflow: Any, run: str) -> None:
     """Take the run away from the training that writes to it."""
     mlflow.delete_run(run)
+
+
+def finished_run(mlflow: Any, run: str) -> None:
+    """Say of the run that it has ended well; what trains goes on writing to it."""
+    mlflow.set_terminated(run, "FINISHED")
 
 
 @contextmanager
@@ -322,20 +330,14 @@ def held_queue(platform: Platform) -> Iterator[None]:
 @contextmanager
 def generous_queue(platform: Platform) -> Iterator[None]:
     """While the proof runs, its queue has room for both of its jobs."""
-    plenty, over = {"spec": queued.specs("10")["ClusterQueue"]}, threading.Event()
+    plenty = {"spec": queued.specs("10")["ClusterQueue"]}
 
-    def watch() -> None:
-        while not over.wait(0.2):
-            with suppress(k8s.ApiException):  # It is not there yet, or already gone.
-                queued.change(platform, "ClusterQueue", queued.NAME, plenty)
+    def give() -> None:
+        with suppress(k8s.ApiException):  # It is not there yet, or already gone.
+            queued.change(platform, "ClusterQueue", queued.NAME, plenty)
 
-    watcher = threading.Thread(target=watch, name="generous queue", daemon=True)
-    watcher.start()
-    try:
+    with meanwhile(give, 0.2):
         yield
-    finally:
-        over.set()
-        watcher.join()
 
 
 @contextmanager
@@ -383,21 +385,19 @@ def doubled_trial(platform: Platform) -> Iterator[None]:
 @contextmanager
 def lost_try(platform: Platform) -> Iterator[None]:
     """While a study of the killings runs, add a lost try that nobody tries again."""
-    over, made = threading.Event(), list[int]()
+    made: list[int] = []
 
-    def watch() -> None:
-        while not made and not over.wait(0.5):
-            with platform.studies() as database:
-                if database.execute("SELECT to_regclass('trials')").fetchone()[0] is not None:
-                    made.extend(_lose_a_try(database))
+    def lose() -> None:
+        if made:
+            return
+        with platform.studies() as database:
+            if database.execute("SELECT to_regclass('trials')").fetchone()[0] is not None:
+                made.extend(_lose_a_try(database))
 
-    watcher = threading.Thread(target=watch, name="lost try", daemon=True)
-    watcher.start()
     try:
-        yield
+        with meanwhile(lose, 0.5):
+            yield
     finally:
-        over.set()
-        watcher.join()
         for trial in made:
             with platform.studies() as database:
                 database.execute("DELETE FROM trial_user_attributes WHERE trial_id = %s", [trial])

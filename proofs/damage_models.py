@@ -13,8 +13,9 @@ import pandas as pd
 from kubernetes import client as k8s
 
 from client import Platform, models, outputs, registry
+from client.waiting import until
 from proofs import models as served
-from proofs.damage import until, without_pods
+from proofs.damage import without_pods
 from proofs.subjects import training
 
 SERVICES = ("serving.kserve.io", "v1beta1", outputs.NAMESPACE_WORKLOADS, "inferenceservices")

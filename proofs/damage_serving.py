@@ -9,7 +9,8 @@ from typing import Any
 from kubernetes import client as k8s
 
 from client import Platform, gateway, outputs
-from proofs.damage import NAME, scale, until
+from client.waiting import until
+from proofs.damage import NAME, scale
 from proofs.subjects.serving_gateway import CERTIFICATES, GATEWAY_POLICIES, SHORT, policy, served
 
 GATEWAYS = ("gateway.networking.k8s.io", "v1", outputs.NAMESPACE_SERVING, "gateways")

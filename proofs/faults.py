@@ -15,6 +15,7 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import ClientError, Platform, outputs
+from client.waiting import until
 from proofs import (
     booking,
     damage,
@@ -25,7 +26,6 @@ from proofs import (
     models,
     trainings,
 )
-from proofs.damage import until
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
 
@@ -322,6 +322,18 @@ def _of_small_trainings() -> tuple[Fault, ...]:
             ("each loss is that of DDP, bit by bit",),
         ),
         Fault(
+            "strange-loss-of-killed-horovod",
+            meddled(damage.strange_loss, "probe-horovod-killed"),
+            ("training.killed_horovod_ends_like_an_uninterrupted_one",),
+            ("MLflow has each loss of DDP undisturbed once",),
+        ),
+        Fault(
+            "run-said-to-be-finished",
+            meddled(damage.finished_run, "probe-horovod-lost"),
+            ("training.horovod_that_is_lost_for_good_says_so",),
+            ("its MLflow run is FAILED",),
+        ),
+        Fault(
             "strange-loss-of-elastic-horovod",
             meddled(damage.strange_loss, "probe-elastic"),
             ("training.elastic_horovod_goes_on_without_a_lost_worker",),
@@ -340,7 +352,7 @@ def _of_small_trainings() -> tuple[Fault, ...]:
 
 
 def _of_the_queue() -> tuple[Fault, ...]:
-    waits = ("training.a_job_waits_for_quota",)
+    waits = ("training.a_job_waits_for_quota", "training.an_mpi_job_waits_for_quota")
     return (
         Fault("held-queue", damage.held_queue, waits, ("the platform's queue takes jobs",)),
         Fault("generous-queue", damage.generous_queue, waits, ("the second job has no part of the quota",)),

@@ -1,7 +1,6 @@
 """A queue with room for one small job, and the jobs that proofs put into it."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,16 +9,18 @@ from kubernetes import client as k8s
 import client
 from client import Platform, outputs
 from client.jobs import Handle
+from client.waiting import until
 from proofs import probe
-from workloads import gang, pods
+from workloads import gang, image_of, mpi, pods
 
 GROUP, VERSION = "kueue.x-k8s.io", "v1beta1"
 NAME = "probe-queue"
 """Of the flavor, the ClusterQueue and the LocalQueue that are made for the proof."""
 CPU, QUOTA = "200m", "300m"
-"""What each job asks for, and what the queue has."""
+"""What a pod that works asks for, and what the queue has: not enough for two."""
 RELEASED = "/tmp/released"
 _HOLDS = f"until [ -e {RELEASED} ]; do sleep 0.2; done"
+_IS_RANK_0 = "print('{\"rank\": 0}')"
 _PLURALS = {"ResourceFlavor": "resourceflavors", "ClusterQueue": "clusterqueues", "LocalQueue": "localqueues"}
 
 
@@ -108,6 +109,22 @@ def put(platform: Platform, name: str, *, queue: str | None, holds: bool = False
     found = gang.objects(
         main, form="TrainJob", name=name, pods=1, gpus=0, namespace=outputs.NAMESPACE_WORKLOADS
     )
+    return _apply(platform, name, found, queue)
+
+
+def put_mpi(platform: Platform, name: str, *, queue: str) -> Handle:
+    """Apply an MPIJob of one small worker, which ends at once; its launcher asks for something too."""
+    found = mpi.objects(
+        image_of(probe.workload_image(platform), mpi.IMAGE), "-", [],
+        name=name, workers=1, env=[], namespace=outputs.NAMESPACE_WORKLOADS,
+        memory="64Mi", memory_limit="256Mi",
+    )  # fmt: skip
+    (launcher,) = found[0]["spec"]["mpiReplicaSpecs"]["Launcher"]["template"]["spec"]["containers"]
+    launcher["command"][-2:] = ["-c", _IS_RANK_0]
+    return _apply(platform, name, found, queue)
+
+
+def _apply(platform: Platform, name: str, found: list[dict[str, Any]], queue: str | None) -> Handle:
     if queue is not None:
         found[0]["metadata"]["labels"][outputs.QUEUE_LABEL] = queue
     client.deploy(platform, name, found, wait=False)
@@ -130,6 +147,11 @@ def pods_of(platform: Platform, job: Handle) -> list[Any]:
     return found
 
 
+def suspended(job: Handle) -> bool:
+    spec = job.read()["spec"]
+    return bool(spec.get("runPolicy", spec).get("suspend"))
+
+
 def running(platform: Platform, job: Handle) -> bool:
     return any(pod.status.phase == "Running" for pod in pods_of(platform, job))
 
@@ -138,12 +160,3 @@ def release(platform: Platform, job: Handle) -> None:
     """Let a job that holds on come to its end."""
     (pod,) = pods_of(platform, job)
     client.pods.execute(platform, pod, ("touch", RELEASED))
-
-
-def until(holds: Callable[[], bool], what: str, patience: float = 120) -> None:
-    """Wait for `holds`, which is what `what` names."""
-    deadline = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience:.0f} s for {what}")
-        time.sleep(0.3)

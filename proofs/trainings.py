@@ -1,17 +1,19 @@
 """Small trainings that proofs start, disturb and compare."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from kubernetes import client as k8s
+
 import client
 import workloads
 from client import ClientError, Platform, outputs
 from client.jobs import Handle, JobResult
+from client.waiting import until
 from proofs import probe
 from proofs.run import Check
 from workloads import checkpoints
@@ -21,6 +23,19 @@ from workloads.train_delay import config
 CHANGES = ("epochs=60", "log_every=1", "checkpoint_every=2")
 """So many checkpoints that a kill lands among them: it takes a second, a step some milliseconds."""
 SETTINGS = changed(config.tiny(), CHANGES)
+_KILL_AT = """
+import json, os, signal, sys, time
+from workloads import common
+store, bucket, (key, step) = common.s3(), common.env("S3_BUCKET"), sys.argv[1:]
+def newest():
+    try:
+        return json.loads(store.get_object(Bucket=bucket, Key=key)["Body"].read())["kept"][0]["step"]
+    except store.exceptions.NoSuchKey:
+        return -1
+while newest() < int(step):
+    time.sleep(0.02)
+os.kill(-1, signal.SIGKILL)
+"""
 STEPS_AN_EPOCH = (SETTINGS.rows or 0) // SETTINGS.batch
 STEPS = SETTINGS.epochs * STEPS_AN_EPOCH
 
@@ -107,16 +122,32 @@ def fail(
     """A training that must fail: what the client says, the conditions of its job, its MLflow run."""
     training = f"{name}-{uuid.uuid4().hex[:8]}"
     manifest = objects(platform, name, training, workload=workload, arguments=arguments)
+    try:
+        said, conditions = failure(platform, name, manifest)
+    finally:
+        client.delete_workloads(platform, name)
+        forget(platform, training)
+    return said, conditions, mlflow_run(platform, training)
+
+
+def failure(
+    platform: Platform,
+    name: str,
+    manifest: list[dict[str, Any]],
+    disturb: Callable[[], None] = lambda: None,
+) -> tuple[str, dict[str, str]]:
+    """Run the manifest's job, which must fail: what the client says, and the job's conditions. `disturb` is
+    called once the job is deployed.
+    """
+    client.deploy(platform, name, manifest, wait=False)
+    disturb()
+    (job,) = client.jobs.jobs(platform, manifest)
     said = "it did not fail"
     try:
-        client.deploy(platform, name, manifest, deadline=300)
+        client.jobs.follow(job, 300)
     except ClientError as error:
         said = str(error)
-    (job,) = client.jobs.jobs(platform, manifest)
-    conditions = client.jobs.conditions_of(job.read())
-    client.delete_workloads(platform, name)
-    forget(platform, training)
-    return said, conditions, mlflow_run(platform, training)
+    return said, client.jobs.conditions_of(job.read())
 
 
 def mlflow_run(platform: Platform, training: str) -> Any:
@@ -157,11 +188,13 @@ def kept(platform: Platform, training: str, store: Any = None) -> list[dict[str,
 
 def reached(platform: Platform, training: str, step: int, patience: float = 120) -> None:
     """Wait until a checkpoint of this step, or a later one, is there."""
-    store, deadline = platform.s3(), time.monotonic() + patience
-    while not (there := kept(platform, training, store)) or there[0]["step"] < step:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"training {training} had no checkpoint of step {step} after {patience:.0f} s")
-        time.sleep(0.02)
+    store = platform.s3()
+
+    def there() -> bool:
+        newest = kept(platform, training, store)[:1]
+        return any(each["step"] >= step for each in newest)
+
+    until(there, f"a checkpoint of step {step} of training {training}", patience, every=0.02)
 
 
 def damage(platform: Platform, key: str) -> None:
@@ -185,10 +218,25 @@ def kill(platform: Platform, name: str, rank: int) -> None:
     client.pods.execute(platform, pod_of(platform, name, rank), client.pods.KILL)
 
 
-def kill_processes(platform: Platform, pod: str) -> None:
-    """SIGKILL for what runs in a pod of this name."""
+def is_ready(platform: Platform, pod: str) -> bool:
+    """Whether the pod of this name is there and ready."""
+    try:
+        found = platform.core.read_namespaced_pod(pod, outputs.NAMESPACE_WORKLOADS)
+    except k8s.ApiException as error:
+        if error.status != 404:
+            raise
+        return False
+    return any(entry.type == "Ready" and entry.status == "True" for entry in found.status.conditions or [])
+
+
+def kill_processes(platform: Platform, pod: str, at: tuple[str, int]) -> None:
+    """SIGKILL for what runs in a pod of this name, once the training `at[0]` has a checkpoint of step `at[1]`
+    or a later one; the pod has the platform's access.
+    """
+    training, step = at
+    key = f"{checkpoints.FOLDER}/{training}/{checkpoints.POINTER}"
     found = platform.core.read_namespaced_pod(pod, outputs.NAMESPACE_WORKLOADS)
-    client.pods.execute(platform, found, client.pods.KILL)
+    client.pods.execute(platform, found, ["python3", "-c", _KILL_AT, key, str(step)])
 
 
 def pod_of(platform: Platform, name: str, rank: int) -> Any:

@@ -71,7 +71,12 @@ def objects(
     if gpus:
         worker["resources"]["limits"] |= {GPU: str(gpus), "cpu": str(2 * gpus)}
         worker["resources"]["requests"][GPU] = str(gpus)
-    launcher = container(image, "workloads.launch", ["--"], cpu="50m", memory="96Mi", memory_limit="512Mi")
+    # Elastic, it takes the workers that there are.
+    met = [] if elastic else ["--hosts", HOSTS, "--port", str(PORT)]
+    launcher = container(
+        image, "workloads.launch", [*met, "--"], cpu="50m", memory="96Mi", memory_limit="512Mi"
+    )
+    launcher["env"] += env
     launcher["command"] += launched(module, arguments, workers=workers, slots=slots, elastic=elastic)
     job = {
         "apiVersion": "kubeflow.org/v2beta1",

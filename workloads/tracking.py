@@ -85,6 +85,20 @@ class Run:
             log("could not mark the run as failed", error=error)
 
 
+def lost(training: str, cause: str) -> None:
+    """Mark the run of a training as failed whose ranks ended before they could; others are left as they are.
+
+    Raises:
+        Exception: what the client raises when the server does not do it.
+    """
+    client = common.mlflow().tracking.MlflowClient()
+    everywhere = [each.experiment_id for each in client.search_experiments()]
+    running = f"tags.training = '{training}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs(everywhere, running):
+        client.set_tag(run.info.run_id, "last_failure", cause[:CAUSE_LETTERS])
+        client.set_terminated(run.info.run_id, "FAILED")
+
+
 def numbers(report: dict[str, Any], under: str = "") -> dict[str, float]:
     """The numbers of a nested report by names such as `speed.step_ms.median`, without lists and words."""
     found: dict[str, float] = {}

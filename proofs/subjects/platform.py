@@ -10,6 +10,7 @@ from kubernetes import client as k8s
 import client
 from client import Platform, outputs
 from client.objects import request
+from client.waiting import until
 from proofs import probe
 from proofs.run import Check, proof
 from workloads import pods
@@ -305,11 +306,9 @@ def database_pod(platform: Platform) -> Any:
 
 
 def wait_for_other_pod(platform: Platform, uid: str, patience: float = 120) -> None:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         pod = database_pod(platform)
         conditions = (pod.status.conditions or []) if pod and pod.metadata.uid != uid else []
-        if any(entry.type == "Ready" and entry.status == "True" for entry in conditions):
-            return
-        time.sleep(0.5)
-    raise TimeoutError(f"the database's pod was not ready again after {patience:.0f} s")
+        return any(entry.type == "Ready" and entry.status == "True" for entry in conditions)
+
+    until(ready, "the database's pod to be ready again", patience)

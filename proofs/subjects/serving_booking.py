@@ -11,9 +11,9 @@ from kubernetes import client as k8s
 
 from client import Platform, deployments, outputs
 from client import models as served
+from client.waiting import until
 from proofs import booking, models
 from proofs.booking import Booked, booked, nodes, rows
-from proofs.damage import until
 from proofs.run import Check, proof
 from proofs.subjects.serving_gateway import require_part
 from proofs.subjects.training import trained

@@ -11,9 +11,9 @@ import pytest
 
 from client import Platform as Client
 from client.errors import ClientError
+from client.waiting import until
 from local.cluster import Cluster
 from proofs import faults
-from proofs.damage import until
 from proofs.run import prove
 from seatrial.connection import workloads_run_in
 from tests.commandline import Platform

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from kubernetes import client as k8s
 
+from client.waiting import until
 from proofs import damage, damage_serving, faults, trainings
 from proofs.faults import Fault
 from proofs.run import Result
@@ -86,7 +87,7 @@ def test_only_running_trainings_of_the_name_are_meddled_with_and_each_once(platf
     ]
     met: list[str] = []
     with damage.meddling(platform, ("probe-killed", "probe-damaged"), lambda _, number: met.append(number)):
-        damage.until(lambda: server.search_runs.call_count > 2, "a second look", 10)
+        until(lambda: server.search_runs.call_count > 2, "a second look", 10)
     assert met == ["1"]
 
 
@@ -165,7 +166,7 @@ def test_a_second_result_is_taken_away(studied: Any, platform: Any) -> None:
 def test_a_lost_try_is_taken_away(studied: Any, platform: Any) -> None:
     studied.execute.return_value.fetchall.return_value = [(78,)]
     with damage.lost_try(platform):
-        damage.until(lambda: studied.execute.call_count > 2, "the try", 10)
+        until(lambda: studied.execute.call_count > 2, "the try", 10)
     assert studied.execute.mock_calls[-1].args == ("DELETE FROM trials WHERE trial_id = %s", [78])
 
 
@@ -202,7 +203,7 @@ def test_a_queue_is_generous_as_soon_as_it_is_there(platform: Any, monkeypatch: 
 
     monkeypatch.setattr(damage.queued, "change", change)
     with damage.generous_queue(platform):
-        damage.until(lambda: len(tries) > 1, "a second try", 10)
+        until(lambda: len(tries) > 1, "a second try", 10)
     assert set(tries) == {"10"}
     assert float(tries[0]) > 2 * 0.2
 

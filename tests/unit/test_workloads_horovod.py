@@ -2,8 +2,10 @@
 
 import json
 import re
+import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace as Some
 from typing import Any
 
 import pytest
@@ -150,7 +152,7 @@ def test_the_last_account_of_rank_0_counts_and_the_first_failure() -> None:
 
 @pytest.mark.parametrize("said", [[], [RANK_1]])
 def test_a_launcher_that_ends_well_before_rank_0_did_has_failed(said: list[dict[str, Any]]) -> None:
-    message = {"error": "mpirun ended with 0 before any rank said why"}
+    message = {"error": "mpirun ended with 0 before rank 0 said how, as it does when a worker is lost"}
     assert launch.ending(0, said, "mpirun") == (1, message)
 
 
@@ -172,5 +174,115 @@ def test_the_launcher_ends_as_its_command_did_and_keeps_the_account(
     log = tmp_path / "termination-log"
     log.touch()
     monkeypatch.setattr("workloads.common.TERMINATION_LOG", log)
-    assert launch.main([sys.executable, "-c", script]) == code
+    assert launch.main(["--", sys.executable, "-c", script]) == code
     assert json.loads(log.read_text()) == message
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What MLflow is told of trainings whose ranks are gone."""
+    told: list[tuple[str, str]] = []
+    monkeypatch.setenv("TRAINING_ID", "mine-1")
+    monkeypatch.setattr(launch.tracking, "lost", lambda *said: told.append(said))
+    return told
+
+
+def test_a_training_that_failed_is_told_to_mlflow_with_its_cause(lost: list[tuple[str, str]]) -> None:
+    assert launch.main(["--", sys.executable, "-c", 'print(\'{"error": "no data"}\'); exit(3)']) == 3
+    assert lost == [("mine-1", "no data")]
+
+
+def test_one_that_ended_well_is_left_to_its_ranks(lost: list[tuple[str, str]]) -> None:
+    assert launch.main(["--", sys.executable, "-c", "print('{\"rank\": 0}')"]) == 0
+    assert lost == []
+
+
+def test_an_mlflow_that_is_away_hides_no_cause(
+    lost: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: str) -> None:
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(launch.tracking, "lost", away)
+    assert launch.main(["--", sys.executable, "-c", "exit(7)"]) == 7
+    said = capsys.readouterr().out
+    assert "could not mark the run as failed error=nobody there" in said
+    assert "ended with 7 before any rank said why" in said
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+def test_the_launcher_knows_the_training_and_waits_for_workers_if_it_needs_all(elastic: bool) -> None:
+    (container,) = replicas(job(elastic=elastic, training="mine-1"), "Launcher")["template"]["spec"][
+        "containers"
+    ]
+    assert {"name": "TRAINING_ID", "value": "mine-1"} in container["env"]
+    own = container["command"][: container["command"].index("--")]
+    assert own[3:] == ([] if elastic else ["--hosts", mpi.HOSTS, "--port", str(mpi.PORT)])
+
+
+def test_the_command_is_run_once_every_worker_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hosts, asked = tmp_path / "hostfile", list[str]()
+    hosts.write_text("a.job.ns.svc slots=2\nb.job.ns.svc slots=2\n\n")
+
+    def refusal(host: str, port: int) -> OSError | None:
+        assert port == 2222
+        assert "ran" not in capfd.readouterr().out
+        asked.append(host)
+        return OSError("unknown") if len(asked) < 3 else None
+
+    monkeypatch.setattr(launch, "refusal", refusal)
+    script = "print('ran'); print('{\"rank\": 0}')"
+    assert launch.main(["--hosts", str(hosts), "--port", "2222", "--", sys.executable, "-c", script]) == 0
+    assert asked == ["a.job.ns.svc", "a.job.ns.svc", "a.job.ns.svc", "b.job.ns.svc"]
+    assert "ran" in capfd.readouterr().out
+
+
+def test_a_worker_that_never_answers_is_named_and_nothing_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hosts = tmp_path / "hostfile"
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # Taken, and not listened at.
+        port = nobody.getsockname()[1]
+        hosts.write_text("127.0.0.1 slots=1\n")
+        monkeypatch.setattr(launch, "PATIENCE", 0.0)
+        code = launch.main(["--hosts", str(hosts), "--port", str(port), "--", "echo", "ran"])
+    said = capfd.readouterr().out
+    assert code == 1
+    assert f"worker 127.0.0.1 did not answer at port {port}" in said
+    assert "ran" not in said
+
+
+def test_who_answers_is_reached() -> None:
+    with socket.socket() as somebody:
+        somebody.bind(("127.0.0.1", 0))
+        somebody.listen()
+        assert launch.refusal("127.0.0.1", somebody.getsockname()[1]) is None
+
+
+def test_only_a_run_that_is_still_said_to_run_is_marked_as_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    server = mlflow.tracking.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(
+        launch.tracking.common, "mlflow", lambda: Some(tracking=Some(MlflowClient=lambda: server))
+    )
+    experiment = server.create_experiment("delay")
+    names = ("running", "finished", "other")
+    runs = {
+        name: server.create_run(experiment, tags={"training": "b" if name == "other" else "a"}).info.run_id
+        for name in names
+    }
+    server.set_terminated(runs["finished"])
+    launch.tracking.lost("a", "x" * 2000)
+    found = {name: server.get_run(runs[name]) for name in names}
+    assert {name: run.info.status for name, run in found.items()} == {
+        "running": "FAILED", "finished": "FINISHED", "other": "RUNNING",
+    }  # fmt: skip
+    assert found["running"].data.tags["last_failure"] == "x" * 1000
+    assert "last_failure" not in found["finished"].data.tags
