@@ -55,6 +55,12 @@ class Api:
         applied: Object = answer.json()
         return applied
 
+    def delete(self, path: str) -> None:
+        """What is gone already is fine."""
+        answer = self._client.delete(path)
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            answer.raise_for_status()
+
     def _path(self, manifest: Object) -> str:
         version, kind, meta = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
         base = f"/apis/{version}" if "/" in version else f"/api/{version}"

@@ -54,8 +54,24 @@ def install_addons(layout: Layout, admin: Api) -> None:
     if addons_are_current(layout):
         return
     for manifest in _addons(layout):
+        if address := manifest.get("spec", {}).get("clusterIP"):
+            _give_back(address, manifest["metadata"], admin)
         admin.apply(manifest)
     write(_applied(layout), _fingerprint(layout))
+
+
+def _give_back(address: str, service: dict[str, Any], admin: Api) -> None:
+    """Free the address of a Service that is not there.
+
+    It is taken before the Service is stored. Where a kill came in between, the API server would give it back
+    by itself after minutes, and refuse the Service until then.
+    """
+    taken = admin.get(path := f"/apis/networking.k8s.io/v1/ipaddresses/{address}")
+    place, name = service["namespace"], service["name"]
+    if taken is None or admin.get(f"/api/v1/namespaces/{place}/services/{name}"):
+        return
+    if taken["spec"]["parentRef"] == {"resource": "services", "namespace": place, "name": name}:
+        admin.delete(path)
 
 
 def addons_are_current(layout: Layout) -> bool:

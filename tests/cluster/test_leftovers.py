@@ -165,6 +165,22 @@ def test_up_after_half_a_removal_begins_afresh(second: Cluster, tools: Mapping[s
     assert _birth(second, tools) != born
 
 
+def test_up_frees_the_address_of_a_service_that_a_kill_left_half_made(
+    second: Cluster, tools: Mapping[str, Path]
+) -> None:
+    second.up(tools, tied_to=os.getpid())
+    kubectl = Kubectl(tools["kubectl"], second.kubeconfig, "kube-system")
+    service = kubectl.json("get", "service", "kube-dns")
+    address = kubectl.json("get", "ipaddress", service["spec"]["clusterIP"])
+    kubectl("delete", "service", "kube-dns")
+    kept = {"name": address["metadata"]["name"], "labels": address["metadata"]["labels"]}
+    kubectl.apply({**address, "metadata": kept})
+    (second.state / "addons.applied").unlink()
+    second.up(tools, tied_to=os.getpid())
+    assert kubectl.json("get", "service", "kube-dns")["spec"]["clusterIP"] == service["spec"]["clusterIP"]
+    assert second.status().problems == []
+
+
 @pytest.mark.faults
 def test_up_after_its_state_was_deleted_begins_afresh(second: Cluster, tools: Mapping[str, Path]) -> None:
     second.up(tools, tied_to=os.getpid())
