@@ -72,9 +72,10 @@ def running() -> Iterator[Server]:
             "max_connections=40",
         ]
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*program("postgres"), "-D", str(data), *options], stdout=log, stderr=subprocess.STDOUT
-            )
+            *way, path = program("postgres")
+            # It ends with a test run that is killed.
+            command = [*way, "setpriv", "--pdeathsig", "QUIT", path, "-D", str(data), *options]
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             server = Server(folder, process.pid)
             _wait(server, process)

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import workloads
 from client import gateway
 from infra import outputs
+from tests.unit.test_infra_definitions import definitions
 from workloads.booking_api import config, experiment, manifest
 from workloads.booking_api import main as program
 from workloads.ingest_flights.main import source_folder
@@ -146,3 +148,11 @@ def test_another_instance_shares_nothing_with_the_first() -> None:
     (term,) = pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert term["labelSelector"]["matchLabels"] == {"seatrial.dev/colocate": "probe"}
     assert other["HTTPRoute"]["spec"]["hostnames"] == ["probe-booking.platform.test"]
+
+
+def test_its_custom_objects_fit_the_definitions_of_their_kinds() -> None:
+    known = definitions("local")
+    custom = [item for item in made().values() if (item["apiVersion"], item["kind"]) in known]
+    assert {item["kind"] for item in custom} == {"HTTPRoute", "PodMonitor"}
+    for item in custom:
+        jsonschema.Draft7Validator(known[item["apiVersion"], item["kind"]]).validate(item)
