@@ -1,8 +1,7 @@
 """Helm charts as objects: found, compared with their sum, rendered by `helm template`, kept.
 
 What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew,
-because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here,
-.
+because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here.
 """
 
 import hashlib
