@@ -36,7 +36,7 @@ def policy_aside(platform: Platform, plural: str) -> Iterator[None]:
 
 
 def _reached(platform: Platform, plural: str) -> int:
-    """How many targets a policy is in force on as it is now; of one without a target an old status is left."""
+    """How many targets a policy is in force on as it is now; where it has none an old status is left."""
     found = policy(platform, plural)
     ancestors = found.get("status", {}).get("ancestors") or []
     conditions = [entry for each in ancestors for entry in each["conditions"] if entry["type"] == "Accepted"]
