@@ -21,6 +21,8 @@ def certificate(
     spec = {
         "secretName": metadata["name"],
         "dnsNames": list(names),
+        # Said although it is the default: only then is a change of it taken up before the next renewal.
+        "duration": "2160h0m0s",
         "issuerRef": {"group": "cert-manager.io", "kind": "Issuer", "name": issuer},
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "usages": ["digital signature", "server auth", "client auth"],

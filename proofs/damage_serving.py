@@ -37,10 +37,12 @@ def policy_aside(platform: Platform, plural: str) -> Iterator[None]:
 
 
 def _reached(platform: Platform, plural: str) -> int:
-    """How many targets a policy is in force on."""
-    ancestors = policy(platform, plural).get("status", {}).get("ancestors") or []
-    conditions = [entry for each in ancestors for entry in each["conditions"]]
-    return sum(entry["type"] == "Accepted" and entry["status"] == "True" for entry in conditions)
+    """How many targets a policy is in force on as it is now; where it has none an old status is left."""
+    found = policy(platform, plural)
+    ancestors = found.get("status", {}).get("ancestors") or []
+    conditions = [entry for each in ancestors for entry in each["conditions"] if entry["type"] == "Accepted"]
+    newest = found["metadata"]["generation"]
+    return sum(entry["status"] == "True" and entry["observedGeneration"] == newest for entry in conditions)
 
 
 @contextmanager

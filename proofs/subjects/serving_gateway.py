@@ -78,7 +78,7 @@ def only_a_tenants_key_opens_the_gateway(platform: Platform, check: Check) -> No
     """Who has no key is refused; of who has one the backend sees the name, and not the key."""
     require_part(platform, check)
     with echo.behind(platform, "probe-keys") as here:
-        header = outputs.GATEWAY_KEY_HEADER
+        header, before = outputs.GATEWAY_KEY_HEADER, here.get("/").json()["asked"]
         without = {key: value for key, value in here.headers.items() if key != header}
         here.headers = httpx.Headers(without)
         check.equal(here.get("/").status_code, 401, "a request without a key is refused")
@@ -95,7 +95,7 @@ def only_a_tenants_key_opens_the_gateway(platform: Platform, check: Check) -> No
         check.equal(seen.get("x-tenant"), "workloads", "the backend sees whose key it was")
         check(header not in seen, "the backend does not see the key", headers=sorted(seen))
         check.equal(seen["x-request-id"], sent["x-request-id"], "the request keeps its id")
-        check.equal(answer.json()["asked"], 1, "the backend was asked for nothing else")
+        check.equal(answer.json()["asked"], before + 1, "the backend saw nothing of the others")
 
 
 @proof("serving")

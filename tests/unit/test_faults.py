@@ -235,14 +235,16 @@ def custom(monkeypatch: pytest.MonkeyPatch, objects: Objects) -> Objects:
 
 
 def test_a_policy_comes_back_to_its_gateway(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    accepted = {"conditions": [{"type": "Accepted", "status": "True"}]}
     here = {"kind": "Gateway", "name": "platform"}
-    objects = custom(
-        monkeypatch,
-        Objects(
-            {"targetRefs": [here]}, lambda spec: {"ancestors": [accepted] * (spec["targetRefs"] == [here])}
-        ),
-    )
+    objects = custom(monkeypatch, Objects({"targetRefs": [here]}, lambda _: {}))
+
+    def judged(spec: dict[str, Any]) -> dict[str, Any]:
+        """The controller says nothing of a policy without a target: what it said before is left."""
+        seen = len(objects.patches) if spec["targetRefs"] == [here] else 0
+        accepted = {"type": "Accepted", "status": "True", "observedGeneration": seen}
+        return {"ancestors": [{"conditions": [accepted]}]}
+
+    objects.judged = judged
     broken_and_left_by_an_error(faults.FAULTS["open-gateway"].breaks, platform)
     assert objects.patches == [{"targetRefs": [{**here, "name": "fault"}]}, {"targetRefs": [here]}]
 
