@@ -33,19 +33,17 @@ def render(
 ) -> list[Manifest]:
     """The objects of a release in the upstream's order, patched, each kind of trap dealt with.
 
-    Manifests come before a chart's objects, where there are both. `values` and `namespace` are for charts;
-    manifests are moved by a patch.
+    `values` and `namespace` are for charts; manifests are moved by a patch.
 
     Raises:
         ReleaseError: the release has neither manifests nor a chart, they cannot be had, or they are not as
             expected.
     """
-    objects: list[Manifest] = []
-    if release.manifests is not None:
-        objects += _manifests(name, release, release.manifests)
     if release.chart is not None:
-        objects += helm.objects(name, release, release.chart, values or {}, namespace)
-    if not objects:
+        objects = helm.objects(name, release, release.chart, values or {}, namespace)
+    elif release.manifests is not None:
+        objects = _manifests(name, release, release.manifests)
+    else:
         raise ReleaseError(f"infra/releases.toml [{name}] has neither manifests nor a chart")
     for patch in patches:
         objects = patch(objects)

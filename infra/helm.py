@@ -1,8 +1,7 @@
 """Helm charts as objects: found, compared with their sum, rendered by `helm template`, kept.
 
 What counts of a chart is `templates/`, `crds/`, `files/` and `values.yaml`. Its Chart.yaml is written anew,
-because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here,
-or manifests of the same release.
+because packaging rewrites it, and without dependencies: what a chart depends on is a release of its own here.
 """
 
 import hashlib
@@ -86,7 +85,9 @@ def _without_images(node: Any) -> Any:
 def _read(place: Path) -> Content:
     files = [file for folder in _FOLDERS for file in sorted((place / folder).rglob("*")) if file.is_file()]
     content = {str(file.relative_to(place)): file.read_bytes() for file in files}
-    values = next(file for file in (place / _VALUES, place / _UNPACKAGED_VALUES) if file.is_file())
+    values = place / _VALUES
+    if not values.is_file():
+        values = place / _UNPACKAGED_VALUES
     return {**content, _VALUES: values.read_bytes()}
 
 

@@ -268,6 +268,7 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
     inputs = GatewayInputs(
         namespace=outputs.NAMESPACE_SERVING,
         controller=_upstream(stack, "envoy-gateway"),
+        definitions=stack.releases["envoy-gateway-definitions"],
         proxy_image=stack.releases.image("envoy"),
         issuer=certificates.issuer,
         gateway=outputs.GATEWAY,

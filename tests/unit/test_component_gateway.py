@@ -27,6 +27,7 @@ def made(**chosen: object) -> FakeCloud:
     inputs = GatewayInputs(
         namespace="here",
         controller=Upstream(release=release, image=f"{image}@sha256:0"),
+        definitions=releases.load()["envoy-gateway-definitions"],
         proxy_image="envoy:1@sha256:1",
         issuer="sealer",
         gateway="door",
@@ -75,6 +76,11 @@ def test_every_kind_of_the_gateway_api_is_defined_without_its_prose() -> None:
     found = {key.partition("/")[2] for key in made().objects if key.startswith("CustomResourceDefinition/")}
     assert {f"{each}.gateway.networking.k8s.io" for each in ("gateways", "httproutes", "grpcroutes")} <= found
     assert "securitypolicies.gateway.envoyproxy.io" in found
+
+
+def test_the_definitions_are_of_the_controllers_version() -> None:
+    found = releases.load()
+    assert found["envoy-gateway-definitions"].version == found["envoy-gateway"].version
 
 
 def test_requests_come_to_a_service_that_its_certificate_names() -> None:

@@ -164,12 +164,3 @@ def test_a_misspelt_field_of_a_release_is_refused(tmp_path: Path) -> None:
     file.write_text('[x]\ncomponent = "x"\nversoin = "1"\n')
     with pytest.raises(ReleaseError, match="did you mean 'version'"):
         releases.load(file)
-
-
-def test_a_release_may_have_manifests_and_a_chart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(folder)
-    made = {"kind": "Service", "metadata": {"name": "of-the-chart"}}
-    monkeypatch.setattr(charts.helm, "objects", lambda *_: [made])
-    chart = {"module": "example.org/m", "path": "a/b", "sha256": "0", "address": "oci://example.org/b:1"}
-    found = charts.render("thing", release(chart=chart))
-    assert [each["metadata"]["name"] for each in found] == ["one", "two", "of-the-chart"]

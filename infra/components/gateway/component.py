@@ -9,6 +9,7 @@ from infra import charts, controllers, issued, kube, patching, pods
 from infra.components.gateway import patches, policies, rights
 from infra.components.gateway.settings import GatewaySettings
 from infra.controllers import Upstream
+from infra.releases import Release
 from infra.secrets import ExistingSecret, GeneratedSecret
 from infra.upstream import Manifest
 
@@ -31,6 +32,8 @@ class GatewayInputs:
 
     namespace: str
     controller: Upstream
+    definitions: Release
+    """Of the kinds, which the controller's chart leaves to another."""
     proxy_image: str
     issuer: pulumi.Input[str]
     """Name of the Issuer of its certificates, in the same namespace."""
@@ -72,7 +75,10 @@ class Gateway(pulumi.ComponentResource):
         certificate = self._certificate(inputs.secret, self._names())
         secrets = {tenant: self._key(tenant) for tenant in settings.tenants}
         controller = controllers.register(
-            [*self._chart(), *rights.roles()], self._child, self._hmac(), self._inner_certificates()
+            [*self._definitions(), *self._chart(), *rights.roles()],
+            self._child,
+            self._hmac(),
+            self._inner_certificates(),
         )
         self._watch()
         gateway = self._gateway([*controller.ready, certificate, *secrets.values()])
@@ -88,13 +94,16 @@ class Gateway(pulumi.ComponentResource):
         self.keys = {tenant: secret.value(tenant) for tenant, secret in secrets.items()}
         self.register_outputs({"url": self.url})
 
+    def _definitions(self) -> list[Manifest]:
+        name = f"{CONTROLLER}-definitions"
+        return charts.render(name, self._inputs.definitions, [patching.leave_out_descriptions])
+
     def _chart(self) -> list[Manifest]:
         image = self._inputs.controller.image
         return charts.render(
             CONTROLLER,
             self._inputs.controller.release,
             [
-                patching.leave_out_descriptions,
                 patches.leave_out_certgen,
                 patching.use_images({patching.repository(image): image}),
                 patching.with_resources(self._settings.controller),

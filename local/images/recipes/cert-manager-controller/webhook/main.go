@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	config "github.com/cert-manager/cert-manager/internal/apis/config/webhook"
 	"github.com/cert-manager/cert-manager/internal/webhook"
@@ -35,6 +36,7 @@ func start(arguments []string) error {
 	if err := logf.ValidateAndApply(&chosen.Logging); err != nil {
 		return err
 	}
+	ctrl.SetLogger(logf.Log)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	server, err := webhook.NewCertManagerWebhookServer(logf.Log, *chosen)
