@@ -71,17 +71,19 @@ def busy_model(platform: Platform) -> Iterator[None]:
     """Somebody else asks the served version all the time."""
     asked = served.asked(platform)
     (row,) = served.instances(served.flights(platform, asked.found).head(1))
-    over = threading.Event()
+    over, answered = threading.Event(), threading.Event()
 
     def ask() -> None:
         with served.client_of(platform, asked.service) as http:
-            while not over.wait(0.05):
+            while not over.wait(0.02):
                 with suppress(httpx.TransportError):
                     http.post(f"/v1/models/{served.NAME}:predict", json={"instances": [row]})
+                    answered.set()
 
     asking = threading.Thread(target=ask, name="busy model", daemon=True)
     asking.start()
     try:
+        until(answered.is_set, "the first of its answers")
         yield
     finally:
         over.set()
