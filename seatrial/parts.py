@@ -17,7 +17,8 @@ from local.toolchain import tools
 from seatrial.context import LOCAL_STACK
 from seatrial.wanted import addon_images, platform_images
 
-EVERY = text(ALL)
+USUAL = text([part for part in ALL if part != "serving"])
+"""What comes unasked. Serving does when all of its proofs were seen, each green and red."""
 
 PartsOption = Annotated[
     str, typer.Option("--parts", help="By commas; `seatrial setup --check` says what each costs.")

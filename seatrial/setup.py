@@ -18,7 +18,7 @@ from local.progress import Progress, step
 from local.toolchain import debian, disk, gocache
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import require_bare_machine
-from seatrial.parts import EVERY, PartsOption, chosen, costs
+from seatrial.parts import USUAL, PartsOption, chosen, costs
 from seatrial.wanted import addon_images, platform_images
 
 
@@ -27,7 +27,7 @@ def setup(
         bool, typer.Option("--check", help="Only say what is missing and what it will cost.")
     ] = False,
     install: Annotated[bool, typer.Option(help="Install and build what is missing.")] = True,
-    parts: PartsOption = EVERY,
+    parts: PartsOption = USUAL,
     as_json: Annotated[bool, typer.Option("--json", help="With --check: machine-readable.")] = False,
 ) -> None:
     """Install Debian packages, build tools and images; quick when all is there. Part of `seatrial up`."""

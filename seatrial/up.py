@@ -15,13 +15,13 @@ from seatrial import first_work, provision, setup
 from seatrial.connection import connect
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name, owner, reports, require_bare_machine
-from seatrial.parts import EVERY, PartsOption, chosen, needs, remember, variables
+from seatrial.parts import USUAL, PartsOption, chosen, needs, remember, variables
 from seatrial.prove import run_proofs
 from seatrial.wanted import addon_images, platform_images
 
 
 def up(
-    parts: PartsOption = EVERY,
+    parts: PartsOption = USUAL,
     install: Annotated[bool, typer.Option(help="Install packages and build what is missing.")] = True,
     prove: Annotated[bool, typer.Option(help="Run the proofs and report.")] = True,
 ) -> None:
