@@ -82,7 +82,7 @@ def registered(platform: Platform, kind: str) -> str:
         return log(platform, kind, tags)
     if not mlflow.search_registered_models(f"name = '{NAME}'"):
         mlflow.create_registered_model(NAME)
-    source = mlflow.get_model_version_download_uri(newest.model, newest.version)
+    source = f"models:/{newest.model}/{newest.version}"
     return str(mlflow.create_model_version(NAME, source, newest.run_id, tags=tags).version)
 
 
