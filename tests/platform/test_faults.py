@@ -12,6 +12,7 @@ import pytest
 from client import Platform as Client
 from client.errors import ClientError
 from client.waiting import until
+from infra import parts
 from local.cluster import Cluster
 from proofs import faults
 from proofs.run import prove
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def client(platform: Platform) -> Iterator[Client]:
-    platform.ok("up", "--no-prove")  # All parts: each fault needs the proofs that it reddens.
+    """With all parts: each fault needs the proofs that it reddens."""
+    platform.ok("up", "--no-prove", "--parts", parts.text(parts.ALL))
     with Client.connect(kubeconfig=Cluster(platform.cluster).kubeconfig) as reached:
         yield reached
 
