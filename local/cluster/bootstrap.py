@@ -74,6 +74,17 @@ def _give_back(address: str, service: dict[str, Any], admin: Api) -> None:
         admin.delete(path)
 
 
+def forget_pods(node: str, admin: Api) -> None:
+    """Delete the add-ons' pods of a node whose containers are no more, so that new ones are made.
+
+    What is stored of them is from before the machine stopped, when they were ready.
+    """
+    for namespace in ("kube-system", "local-path-storage"):
+        admin.delete(
+            f"/api/v1/namespaces/{namespace}/pods?fieldSelector=spec.nodeName={node}&gracePeriodSeconds=0"
+        )
+
+
 def addons_are_current(layout: Layout) -> bool:
     """Whether what was applied last is what would be applied now."""
     return _applied(layout).exists() and _applied(layout).read_text() == _fingerprint(layout)

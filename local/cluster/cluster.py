@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -72,9 +72,9 @@ class Cluster:
             if self._is_well(layout, wanted):
                 return
             with step(progress, "network and mount namespaces", 1):
-                self._build(layout)
+                emptied = self._build(layout)
             with step(progress, "control plane", 7):
-                self._start_control_plane(layout, tools)
+                self._start_control_plane(layout, tools, emptied)
             with step(progress, "nodes and add-ons", 10):
                 self._start_nodes(layout, tools)
                 with _admin(layout) as api:
@@ -166,7 +166,8 @@ class Cluster:
         with _admin(layout) as api:
             return api.ready() and not missing_parts(layout, api)
 
-    def _build(self, layout: Layout) -> None:
+    def _build(self, layout: Layout) -> set[str]:
+        """Namespaces and files; the nodes that are new, and so without the containers they may have had."""
         with locked(GLOBAL):
             renewed = network.build(layout)
         gone = {node.name for node in mounts.nodes_without(layout)}
@@ -179,8 +180,11 @@ class Cluster:
             nodes.make_cgroups(layout, node)
             nodes.write_files(layout, node)
         write_if_changed(layout.kubeconfig, pki.kubeconfig(layout, "admin", layout.api))
+        return gone
 
-    def _start_control_plane(self, layout: Layout, tools: Mapping[str, Path]) -> None:
+    def _start_control_plane(
+        self, layout: Layout, tools: Mapping[str, Path], emptied: Collection[str]
+    ) -> None:
         first = [
             d
             for d in control_plane.daemons(layout, tools)
@@ -192,6 +196,8 @@ class Cluster:
             _wait(layout, lambda: None if api.ready() else "the API server does not answer", first)
             _wait(layout, lambda: nodes.silent_runtime(layout), runtimes)
             bootstrap.grant_access(layout, api)
+            for node in emptied:
+                bootstrap.forget_pods(node, api)
 
     def _start_nodes(self, layout: Layout, tools: Mapping[str, Path]) -> None:
         rest = [

@@ -119,11 +119,11 @@ def _nodes(layout: Layout, objects: list[dict[str, Any]]) -> list[NodeStatus]:
     return found
 
 
-def readiness(node: dict[str, Any] | None) -> tuple[bool, str]:
-    """A node's Ready condition and its words."""
-    if node is None:
+def readiness(told: dict[str, Any] | None) -> tuple[bool, str]:
+    """The Ready condition of a node or a pod, and its words."""
+    if told is None:
         return False, "not registered"
-    for condition in node["status"].get("conditions", []):
+    for condition in told["status"].get("conditions", []):
         if condition["type"] == "Ready":
             return condition["status"] == "True", condition.get("message", "")
     return False, "no condition yet"
@@ -161,8 +161,12 @@ def _last_report(node: dict[str, Any] | None) -> float:
 
 def _missing_deployments(api: Api) -> list[str]:
     found = []
-    for namespace, name in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
-        told = api.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
-        if not told or not told.get("status", {}).get("readyReplicas"):
+    for namespace, name, labels in (
+        ("kube-system", "coredns", "k8s-app=kube-dns"),
+        ("local-path-storage", "local-path-provisioner", "app=local-path-provisioner"),
+    ):
+        # Not the Deployment's own count: it is old until its controller has looked.
+        pods = api.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={labels}")
+        if not pods or not any(readiness(pod)[0] for pod in pods["items"]):
             found.append(f"{namespace}/{name} has no ready pod")
     return found

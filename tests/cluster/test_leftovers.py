@@ -15,6 +15,7 @@ import pytest
 
 from local.cluster import Cluster, cleanup, find_leftovers
 from local.cluster.layout import check_name
+from local.cluster.status import readiness
 from local.errors import LocalError
 from tests.cluster import machine
 from tests.cluster.kubectl import Kubectl, pod
@@ -199,16 +200,22 @@ def test_up_after_the_machine_was_restarted_keeps_what_was_stored(
 ) -> None:
     """A restart ends all processes and empties /run; the state folder stays."""
     second.up(tools, tied_to=os.getpid())
-    born = _birth(second, tools)
+    born, ready = _birth(second, tools), _ready_pods(second, tools)
     cleanup.remove(NAME, keep_state=True)
     second.up(tools, tied_to=os.getpid())
     assert second.status().problems == []
     assert _birth(second, tools) == born
+    assert not ready & _ready_pods(second, tools), "their containers ended with the machine"
 
 
 def _birth(cluster: Cluster, tools: Mapping[str, Path]) -> str:
     found = Kubectl(tools["kubectl"], cluster.kubeconfig).json("get", "namespace", "kube-system")
     return str(found["metadata"]["uid"])
+
+
+def _ready_pods(cluster: Cluster, tools: Mapping[str, Path]) -> set[str]:
+    found = Kubectl(tools["kubectl"], cluster.kubeconfig).json("get", "pods", "--all-namespaces")
+    return {pod["metadata"]["uid"] for pod in found["items"] if readiness(pod)[0]}
 
 
 def test_a_name_that_would_not_do_is_refused() -> None:
