@@ -35,7 +35,7 @@ def follow(
             progress.end(f"rollout {name}", f"{item.status.ready_replicas or 0} pods")
             return
         there = of(platform, namespace, item)
-        state = ", ".join(f"{pod.metadata.name}: {pods.describe(pod)}" for pod in there)
+        state = pods.states(there)
         if state and state != told:
             progress.say(f"    {state}")
             told = state
@@ -78,11 +78,6 @@ def of(platform: Platform, namespace: str, item: Any) -> list[Any]:
 
 def failed(platform: Platform, namespace: str, name: str, cause: str, there: list[Any]) -> ClientError:
     """An error that carries the account of each pod that is not ready."""
-    unready = [pod for pod in there if not ready(pod)]
+    unready = [pod for pod in there if not pods.ready(pod)]
     lines = [f"rollout {name} failed: {cause}", *pods.accounts(platform, namespace, unready, [])]
     return ClientError("\n".join(lines), f"see more: kubectl -n {namespace} describe deployment {name}")
-
-
-def ready(pod: Any) -> bool:
-    """Whether the pod takes requests."""
-    return any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or [])

@@ -189,7 +189,7 @@ def follow(job: Handle, deadline: float = 900, progress: Progress | None = None)
             for number in range(restarts, watched.attempt):
                 tell_restart(watched.of(number), number + 1, progress)
             restarts = watched.attempt
-            state = ", ".join(f"{pod.metadata.name}: {pods.describe(pod)}" for pod in there)
+            state = pods.states(there)
             queued = "" if there else queues.waits(job.platform, now)
             state = state or queued
             if state and state != told:

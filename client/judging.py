@@ -125,41 +125,17 @@ def _part(count: int, whole: int) -> str:
 
 def at_least(hits: int, trials: int, rate: float) -> float:
     """P(X ≥ hits) for X ~ Binomial(trials, rate); 1 where `hits` is no more than is to be expected."""
-    if hits <= trials * rate:
-        return 1.0
-    if rate <= 0:
-        return 0.0
-    log = _log_choose(trials, hits) + hits * math.log(rate) + (trials - hits) * math.log1p(-rate)
-    term = total = math.exp(log)
-    for count in range(hits, trials):
-        term *= (trials - count) / (count + 1) * rate / (1 - rate)
-        total += term
-        if term < total * 1e-12:
-            break
-    return min(total, 1.0)
+    from scipy.stats import binom
+
+    return 1.0 if hits <= trials * rate else float(binom.sf(hits - 1, trials, rate))
 
 
 def more_than(hits: int, trials: int, other_hits: int, other_trials: int) -> float:
     """Fisher's exact test, one-sided: P(at least `hits` of all hits fall to the first group) if both have the
     same rate; 1 where the first group's rate is not the higher one.
     """
+    from scipy.stats import hypergeom
+
     if hits * other_trials <= other_hits * trials:
         return 1.0
-    all_hits, everything = hits + other_hits, trials + other_trials
-    log = (
-        _log_choose(all_hits, hits)
-        + _log_choose(everything - all_hits, trials - hits)
-        - _log_choose(everything, trials)
-    )
-    term = total = math.exp(log)
-    for count in range(hits, min(all_hits, trials)):
-        more = (all_hits - count) * (trials - count)
-        term *= more / ((count + 1) * (everything - all_hits - trials + count + 1))
-        total += term
-        if term < total * 1e-12:
-            break
-    return min(total, 1.0)
-
-
-def _log_choose(whole: int, part: int) -> float:
-    return math.lgamma(whole + 1) - math.lgamma(part + 1) - math.lgamma(whole - part + 1)
+    return float(hypergeom.sf(hits - 1, trials + other_trials, hits + other_hits, trials))

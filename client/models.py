@@ -225,7 +225,7 @@ def _follow(platform: Platform, item: dict[str, Any], deadline: float, progress:
         if _ready(now) and _all_ready(platform, name, item["spec"]["predictor"]["minReplicas"]):
             progress.end(f"model {name}")
             return
-        state = ", ".join(f"{pod.metadata.name}: {pods.describe(pod)}" for pod in there)
+        state = pods.states(there)
         if state and state != told:
             progress.say(f"    {state}")
             told = state

@@ -106,6 +106,16 @@ def describe(pod: Any) -> str:
     return f"{pod.status.phase}{where}"
 
 
+def states(pods: list[Any]) -> str:
+    """What each of them does, in a line."""
+    return ", ".join(f"{pod.metadata.name}: {describe(pod)}" for pod in pods)
+
+
+def ready(pod: Any) -> bool:
+    """Whether the pod takes requests."""
+    return any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or [])
+
+
 def hopeless(pods: list[Any]) -> str:
     """Why a pod will never start; empty while all may."""
     for pod in pods:

@@ -1,6 +1,7 @@
 """One step of a rollout: waits for enough requests, and judges what the version did with them."""
 
 import time
+from dataclasses import replace
 
 import httpx
 
@@ -122,8 +123,8 @@ class Judge:
             self._note(NO_OUTCOMES)
             return
         (of_new, wrong), (of_old, wrong_old) = known[self.version], known[self.stable]
-        self.new = _with_outcomes(self.new, of_new, wrong)
-        self.old = _with_outcomes(self.old, of_old, wrong_old)
+        self.new = replace(self.new, known=of_new, wrong=wrong)
+        self.old = replace(self.old, known=of_old, wrong=wrong_old)
 
     def _look_at_pods(self) -> None:
         served = {entry.version: entry for entry in models.served(self.platform, self.model)}
@@ -145,10 +146,6 @@ class Judge:
     def _note(self, what: str) -> None:
         if what not in self.unknown:
             self.unknown.append(what)
-
-
-def _with_outcomes(counts: Counts, known: int, wrong: int) -> Counts:
-    return Counts(counts.requests, counts.failed, counts.refused, counts.within, known, wrong)
 
 
 def _told(counts: Counts) -> str:

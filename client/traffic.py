@@ -15,7 +15,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import gateway
+from client import gateway, models
 from client.errors import ClientError
 from client.jobs import FIELD_MANAGER, refusal
 from client.objects import request
@@ -155,7 +155,7 @@ def new(model: str, version: str) -> Route:
 
 
 def backend(model: str, version: str, weight: int | None = None) -> dict[str, Any]:
-    named = {"name": f"{model}-v{version}-predictor", "port": PORT}
+    named = {"name": models.predictor(model, version), "port": PORT}
     return named if weight is None else {**named, "weight": weight}
 
 
@@ -170,7 +170,8 @@ def version_of(model: str, service: str) -> str:
         raise ClientError(
             f"HTTPRoute {outputs.NAMESPACE_WORKLOADS}/{model} names Service '{service}', which is of no "
             f"version of {model}",
-            f"let it name Services like {model}-v1-predictor, or delete it and promote a version anew",
+            f"let it name Services like {models.predictor(model, '1')}, or delete it and promote a version "
+            "anew",
         )
     return match[1]
 

@@ -1,6 +1,5 @@
 """The booking service that the proofs put on the platform: one of their own, that asks the proofs' model."""
 
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,7 +10,7 @@ from kubernetes import client as k8s
 import client
 import workloads
 from client import Platform, deployments, gateway, outputs, traffic
-from proofs import models, probe
+from proofs import echo, models, probe
 
 NAME = "probe-booking"
 SELECTOR = f"app.kubernetes.io/name={NAME}"
@@ -40,7 +39,8 @@ def booked(platform: Platform) -> Booked:
     if not runs(platform, workloads.image_of(image, "booking-api")):
         client.deploy(platform, NAME, objects, deadline=300)
     here = gateway.Gateway(platform, NAME)
-    answers(here)
+    # It refuses an empty question.
+    echo.answers(here, lambda: here.post("/v1/quotes", json={}), lambda status: status == 422)
     return Booked(here, asked)
 
 
@@ -68,22 +68,6 @@ def runs(platform: Platform, image: str) -> bool:
 
 def deployment(platform: Platform) -> Any:
     return k8s.AppsV1Api(platform.api).read_namespaced_deployment(NAME, outputs.NAMESPACE_WORKLOADS)
-
-
-def answers(here: httpx.Client, patience: float = 120) -> None:
-    """Wait until the route leads to the service, which refuses an empty question.
-
-    Raises:
-        TimeoutError: it does not; with the last answer.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        answer = here.post("/v1/quotes", json={})
-        if answer.status_code == 422:
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{here.base_url} still answers {answer.status_code}: {answer.text[:200]}")
-        time.sleep(0.3)
 
 
 def rows(platform: Platform, request_id: str) -> list[tuple[Any, ...]]:

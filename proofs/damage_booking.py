@@ -70,7 +70,7 @@ def invented_airline(platform: Platform) -> Iterator[None]:
 def impostor(platform: Platform) -> Iterator[None]:
     """Something else answers on the model's route, whether the model is there or not."""
     version = booking.booked(platform).model.found.version
-    name = f"{models.NAME}-v{NAME}-predictor"
+    name = client.models.predictor(models.NAME, NAME)
     objects = echo.manifests(probe.workload_image(platform), name)
     (main,) = objects[0]["spec"]["template"]["spec"]["containers"]
     main["command"] = ["python3", "-c", SAYS.replace("MODEL", models.NAME)]

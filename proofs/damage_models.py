@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from kubernetes import client as k8s
 from client import Platform, models, outputs, registry
 from client.waiting import until
 from proofs import models as served
-from proofs.damage import without_pods
+from proofs.damage import meanwhile, without_pods
 from proofs.subjects import training
 
 SERVICES = ("serving.kserve.io", "v1beta1", outputs.NAMESPACE_WORKLOADS, "inferenceservices")
@@ -71,23 +70,18 @@ def busy_model(platform: Platform) -> Iterator[None]:
     """Somebody else asks the served version all the time."""
     asked = served.asked(platform)
     (row,) = served.instances(served.flights(platform, asked.found).head(1))
-    over, answered = threading.Event(), threading.Event()
+    answered: list[bool] = []
 
-    def ask() -> None:
-        with served.client_of(platform, asked.service) as http:
-            while not over.wait(0.02):
-                with suppress(httpx.TransportError):
-                    http.post(f"/v1/models/{served.NAME}:predict", json={"instances": [row]})
-                    answered.set()
+    with served.client_of(platform, asked.service) as http:
 
-    asking = threading.Thread(target=ask, name="busy model", daemon=True)
-    asking.start()
-    try:
-        until(answered.is_set, "the first of its answers")
-        yield
-    finally:
-        over.set()
-        asking.join()
+        def ask() -> None:
+            with suppress(httpx.TransportError):
+                http.post(f"/v1/models/{served.NAME}:predict", json={"instances": [row]})
+                answered.append(True)
+
+        with meanwhile(ask, 0.02):
+            until(lambda: bool(answered), "the first of its answers")
+            yield
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """What faults do to routes, to what versions are judged by, and to the log of outcomes."""
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from kubernetes import client as k8s
@@ -11,29 +10,21 @@ from client import ClientError, Platform, outputs, traffic
 from client.rollout_record import record_of
 from client.traffic import ROLLOUT, STEERED, Route
 from proofs import booking, rollouts
+from proofs.damage import meanwhile
 from proofs.rollouts import NAME
 from proofs.subjects.experiments import SHARES
 
 PROXIES = f"gateway.envoyproxy.io/owning-gateway-name={outputs.GATEWAY}"
 
 
-@contextmanager
-def meanwhile(name: str, act: Callable[[], Any]) -> Iterator[None]:
-    """Do something again and again; what it acts on may not be there yet, or be gone."""
-    over = threading.Event()
+def again_and_again(act: Callable[[], Any]) -> AbstractContextManager[None]:
+    """Do something meanwhile; what it acts on may not be there yet, or be gone."""
 
-    def watch() -> None:
-        while not over.wait(0.2):
-            with suppress(ClientError, k8s.ApiException, LookupError):
-                act()
+    def tried() -> None:
+        with suppress(ClientError, k8s.ApiException, LookupError):
+            act()
 
-    watcher = threading.Thread(target=watch, name=name, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
+    return meanwhile(tried, 0.2)
 
 
 def meddling(platform: Platform, wanted: Callable[[Route], bool], make: Callable[[Route], Route]) -> Any:
@@ -44,7 +35,7 @@ def meddling(platform: Platform, wanted: Callable[[Route], bool], make: Callable
         if route is not None and wanted(route):
             traffic.change(platform, NAME, make)
 
-    return meanwhile("meddling with a route", act)
+    return again_and_again(act)
 
 
 @contextmanager
@@ -61,7 +52,7 @@ def killed_proxy(platform: Platform) -> Iterator[None]:
             platform.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
             done.append(pod.metadata.name)
 
-    with meanwhile("killing a proxy", act):
+    with again_and_again(act):
         yield
 
 
@@ -73,7 +64,7 @@ def unexpected_requests(platform: Platform) -> Any:
         if route is not None and len(route.weights) > 1:
             rollouts.counted(platform, 50)
 
-    return meanwhile("asking", act)
+    return again_and_again(act)
 
 
 def forgotten_rollout(platform: Platform) -> Any:
@@ -120,7 +111,7 @@ def invented_outcomes(platform: Platform) -> Iterator[None]:
         made.append(1)
 
     try:
-        with meanwhile("inventing outcomes", act):
+        with again_and_again(act):
             yield
     finally:
         with platform.bookings() as database:

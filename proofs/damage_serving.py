@@ -1,7 +1,6 @@
 """What faults do to the Gateway and its certificate: each breaks on entering, mends on leaving."""
 
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from kubernetes import client as k8s
 
 from client import Platform, gateway, outputs
 from client.waiting import until
-from proofs.damage import NAME, scale
+from proofs.damage import NAME, meanwhile, scale
 from proofs.subjects.serving_gateway import CERTIFICATES, GATEWAY_POLICIES, SHORT, policy, served
 
 GATEWAYS = ("gateway.networking.k8s.io", "v1", outputs.NAMESPACE_SERVING, "gateways")
@@ -77,21 +76,17 @@ def _fits(platform: Platform) -> bool:
 @contextmanager
 def nobody_renews(platform: Platform) -> Iterator[None]:
     """cert-manager goes away as soon as it has made the short-lived certificate of the proof."""
-    over = threading.Event()
+    gone: list[bool] = []
 
     def watch() -> None:
-        while not over.wait(0.5):
-            if _made(platform):
-                scale(platform, *CERT_MANAGER, 0)
-                return
+        if not gone and _made(platform):
+            scale(platform, *CERT_MANAGER, 0)
+            gone.append(True)
 
-    watcher = threading.Thread(target=watch, name="nobody renews", daemon=True)
-    watcher.start()
     try:
-        yield
+        with meanwhile(watch, 0.5):
+            yield
     finally:
-        over.set()
-        watcher.join()
         scale(platform, *CERT_MANAGER, 1)
 
 

@@ -1,7 +1,7 @@
 """A backend behind the Gateway that tells what it was sent: a pod of the workloads' image with a route."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,23 +40,25 @@ def behind(platform: Platform, name: str) -> Iterator[gateway.Gateway]:
     client.deploy(platform, name, manifests(probe.workload_image(platform), name), wait=False)
     try:
         with gateway.Gateway(platform, name) as here:
-            answers(here)
+            # Without a route there is no policy either: whoever asks is told 404.
+            answers(here, lambda: here.get("/"), lambda status: status not in (404, 500, 503))
             yield here
     finally:
         client.delete_workloads(platform, name)
 
 
-def answers(here: httpx.Client, patience: float = 120) -> None:
-    """Wait until the route leads to the backend, whoever may use it.
+def answers(
+    here: httpx.Client, ask: Callable[[], httpx.Response], fits: Callable[[int], bool], patience: float = 120
+) -> None:
+    """Ask until the status of the answer fits: then the route leads to its backend.
 
     Raises:
         TimeoutError: it does not; with the last answer.
     """
     deadline = time.monotonic() + patience
     while True:
-        answer = here.get("/")
-        # Without a route there is no policy either: whoever asks is told 404.
-        if answer.status_code not in (404, 500, 503):
+        answer = ask()
+        if fits(answer.status_code):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"{here.base_url} still answers {answer.status_code}: {answer.text[:200]}")

@@ -15,7 +15,6 @@ import client
 from client import Platform, gateway, models, outputs, registry, rollouts, traffic
 from client.judging import Limits
 from proofs import models as known_models
-from proofs.run import Check
 from workloads.generate_load.load import Running
 from workloads.generate_load.plan import Plan
 from workloads.train_delay import config as training
@@ -55,12 +54,6 @@ class Probe(mlflow.pyfunc.PythonModel):
 
 mlflow.models.set_model(Probe())
 """
-
-
-def require_part(platform: Platform, check: Check) -> None:
-    """Skip where no models are served."""
-    if not set(outputs.SECRET_ACCESS_OF["serving"]) <= set(platform.access):
-        check.skip("the part serving is not provisioned (seatrial up --parts core,serving)")
 
 
 # --- versions -----------------------------------------------------------------------------------------------

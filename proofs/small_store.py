@@ -135,7 +135,7 @@ def ready(platform: Platform, patience: float = 90) -> None:
     deadline = time.monotonic() + patience
     while True:
         pod = platform.core.read_namespaced_pod(NAME, outputs.NAMESPACE_WORKLOADS)
-        if any(entry.type == "Ready" and entry.status == "True" for entry in pod.status.conditions or []):
+        if client.pods.ready(pod):
             return
         if time.monotonic() > deadline:
             raise TimeoutError(

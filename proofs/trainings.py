@@ -226,7 +226,7 @@ def is_ready(platform: Platform, pod: str) -> bool:
         if error.status != 404:
             raise
         return False
-    return any(entry.type == "Ready" and entry.status == "True" for entry in found.status.conditions or [])
+    return client.pods.ready(found)
 
 
 def kill_processes(platform: Platform, pod: str, at: tuple[str, int]) -> None:

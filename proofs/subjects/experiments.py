@@ -14,8 +14,9 @@ from client import Platform, models, outputs, pods, registry, rollouts, traffic
 from proofs import booking, probe
 from proofs import models as known_models
 from proofs import rollouts as probes
-from proofs.rollouts import FIRST, LATE, NAME, SECOND, require_part
+from proofs.rollouts import FIRST, LATE, NAME, SECOND
 from proofs.run import Check, proof
+from proofs.subjects.serving_gateway import require_part
 from workloads.generate_load import bookings
 from workloads.steer_traffic import config
 

@@ -308,7 +308,6 @@ def database_pod(platform: Platform) -> Any:
 def wait_for_other_pod(platform: Platform, uid: str, patience: float = 120) -> None:
     def ready() -> bool:
         pod = database_pod(platform)
-        conditions = (pod.status.conditions or []) if pod and pod.metadata.uid != uid else []
-        return any(entry.type == "Ready" and entry.status == "True" for entry in conditions)
+        return bool(pod and pod.metadata.uid != uid and client.pods.ready(pod))
 
     until(ready, "the database's pod to be ready again", patience)

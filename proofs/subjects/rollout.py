@@ -7,8 +7,9 @@ from client.judging import Limits
 from client.progress import Silent
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, record_of
 from proofs import rollouts as probes
-from proofs.rollouts import FAILING, FIRST, LIMITS, NAME, SECOND, require_part
+from proofs.rollouts import FAILING, FIRST, LIMITS, NAME, SECOND
 from proofs.run import Check, proof
+from proofs.subjects.serving_gateway import require_part
 from workloads.generate_load.load import Running
 
 REQUESTS = 10_000
