@@ -62,7 +62,7 @@ def register(
     needed = charts.register([each for each in objects if each["kind"] not in kinds], opts)
     defined = charts.register(definitions, opts)
     needed += [*defined, *after, *([secret] if secret else [])]
-    last = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=needed))
+    last = kube.after(opts, *needed)
     started = charts.register(deployments, last)
     return Controller(defined, [*started, *charts.register(services, opts)])
 

@@ -99,6 +99,11 @@ RESTRICTED_CONTAINER = {
 """A container's `securityContext` under Pod Security level `restricted`."""
 
 
+def after(opts: pulumi.ResourceOptions, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
+    """The options of what is made after others."""
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(needed)))
+
+
 def url(scheme: str, service: str, namespace: str, port: int) -> str:
     """A Service's address inside the cluster."""
     return f"{scheme}://{service}.{namespace}.svc.cluster.local:{port}"

@@ -51,13 +51,13 @@ class Certificates(pulumi.ComponentResource):
             (hooks if each["kind"].endswith("WebhookConfiguration") else others).append(each)
         made = controllers.register(others, child)
         # Not before the injector runs: they wait for what it writes into them.
-        asked = charts.register(hooks, _after(child, made.ready))
+        asked = charts.register(hooks, kube.after(child, *made.ready))
         selector = {"app.kubernetes.io/instance": NAME}
         # Controller, webhook and injector; their Services call the port by different names.
         kube.Object(
             pods.service_monitor(self._metadata(NAME), selector, {"targetPort": "http-metrics"}), child
         )
-        self.issuer = self._authority(_after(child, asked)).output("metadata")["name"]
+        self.issuer = self._authority(kube.after(child, *asked)).output("metadata")["name"]
         self.register_outputs({"issuer": self.issuer})
 
     def _chart(self) -> list[Manifest]:
@@ -107,10 +107,10 @@ class Certificates(pulumi.ComponentResource):
         }
         metadata = self._metadata(f"{name}-authority")
         authority = kube.Object(
-            issued.certificate(metadata, signer, (), more=as_authority), _after(opts, [root])
+            issued.certificate(metadata, signer, (), more=as_authority), kube.after(opts, root)
         )
         return kube.Object(
-            self._issuer(name, {"ca": {"secretName": metadata["name"]}}), _after(opts, [authority])
+            self._issuer(name, {"ca": {"secretName": metadata["name"]}}), kube.after(opts, authority)
         )
 
     def _issuer(self, name: str, spec: Mapping[str, Any]) -> kube.Manifest:
@@ -119,7 +119,3 @@ class Certificates(pulumi.ComponentResource):
 
     def _metadata(self, name: str) -> dict[str, Any]:
         return kube.metadata(name, self._inputs.namespace, component=NAME)
-
-
-def _after(opts: pulumi.ResourceOptions, needed: list[kube.Object]) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=needed))

@@ -86,7 +86,7 @@ class Gateway(pulumi.ComponentResource):
         policy = policies.objects(
             settings, metadata, inputs.gateway, inputs.key_header, [self._key_name(each) for each in secrets]
         )
-        guarded = charts.register(policy, self._after(gateway))
+        guarded = charts.register(policy, kube.after(self._child, gateway))
         address = f"https://{inputs.service}.{inputs.namespace}.svc.cluster.local"
         self.url = pulumi.Output.all(*(each.output("metadata") for each in guarded)).apply(lambda _: address)
         made = ExistingSecret(inputs.secret, inputs.namespace, self._child, made_by=certificate)
@@ -159,7 +159,7 @@ class Gateway(pulumi.ComponentResource):
         inputs = self._inputs
         proxies = kube.Object(
             kube.object_of(policies.API, "EnvoyProxy", self._metadata(inputs.gateway), self._proxy()),
-            self._after(*needed),
+            kube.after(self._child, *needed),
         )
         parameters = {"group": "gateway.envoyproxy.io", "kind": "EnvoyProxy"}
         parameters |= {"name": inputs.gateway, "namespace": inputs.namespace}
@@ -173,11 +173,11 @@ class Gateway(pulumi.ComponentResource):
                     "parametersRef": parameters,
                 },
             ),
-            self._after(proxies),
+            kube.after(self._child, proxies),
         )
         metadata = {**self._metadata(inputs.gateway), "annotations": _awaited("Programmed")}
         spec = {"gatewayClassName": _CLASS, "listeners": [self._listener()]}
-        return kube.Object(kube.object_of(_API, "Gateway", metadata, spec), self._after(known))
+        return kube.Object(kube.object_of(_API, "Gateway", metadata, spec), kube.after(self._child, known))
 
     def _proxy(self) -> dict[str, Any]:
         settings = self._settings
@@ -214,9 +214,6 @@ class Gateway(pulumi.ComponentResource):
 
     def _metadata(self, name: str) -> dict[str, Any]:
         return kube.metadata(name, self._inputs.namespace, component=NAME)
-
-    def _after(self, *needed: kube.Object) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=list(needed)))
 
 
 def _full(service: str, namespace: str) -> tuple[str, str]:

@@ -65,6 +65,4 @@ class Namespaces(pulumi.ComponentResource):
     def _in(self, namespace: str, kind: str, spec: Mapping[str, Any], within: kube.Object) -> None:
         metadata = kube.metadata("default", namespace)
         manifest = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "spec": spec}
-        kube.Object(
-            manifest, pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[within]))
-        )
+        kube.Object(manifest, kube.after(self._child, within))

@@ -62,7 +62,7 @@ class ObjectStore(pulumi.ComponentResource):
         self.buckets = {each: each for each in self._inputs.buckets}
         metadata = self._metadata(CREDENTIALS)
         credentials = GeneratedSecret(metadata, random=("access-key", "secret-key"), opts=self._child)
-        after = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[credentials]))
+        after = kube.after(self._child, credentials)
         server = kube.Object(self._server(), after)
         service = pods.service(self._metadata(NAME), pods.selector(NAME), {"s3": PORT})
         kube.Object(service, self._child)

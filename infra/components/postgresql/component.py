@@ -96,7 +96,7 @@ class Postgresql(pulumi.ComponentResource):
             "metadata": self._metadata(NAME),
             "spec": spec,
         }
-        return kube.Object(manifest, self._after(self._superuser, start))
+        return kube.Object(manifest, kube.after(self._child, self._superuser, start))
 
     def _pod(self) -> dict[str, Any]:
         start = {"name": "start", "configMap": {"name": "postgresql-start", "defaultMode": 0o555}}
@@ -150,7 +150,7 @@ class Postgresql(pulumi.ComponentResource):
             "template": {"metadata": {"labels": metadata["labels"]}, "spec": self._client(name)},
         }
         manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
-        return kube.Object(manifest, self._after(*server, sql, *passwords.values()))
+        return kube.Object(manifest, kube.after(self._child, *server, sql, *passwords.values()))
 
     def _client(self, config_map: str) -> dict[str, Any]:
         secret = {"PGPASSWORD": (_secret_name("postgres"), "password")} | {
@@ -183,9 +183,6 @@ class Postgresql(pulumi.ComponentResource):
             "data": dict(data),
         }
         return kube.Object(manifest, self._child)
-
-    def _after(self, *needed: pulumi.Resource) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=list(needed)))
 
 
 def _secret_name(role: str) -> str:

@@ -55,7 +55,7 @@ def register(settings: KatibSettings, inputs: KatibInputs, opts: pulumi.Resource
     first = [each for each in objects if each["kind"] != "Deployment"]
     made = charts.register([*first, _configuration(inputs), *_rights(), _monitor(inputs.namespace)], opts)
     made += [_certificate(inputs.namespace, opts), _password(inputs, opts)]
-    after = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=made))
+    after = kube.after(opts, *made)
     charts.register([each for each in objects if each["kind"] == "Deployment"], after)
 
 
