@@ -18,6 +18,8 @@ REQUESTS, SECONDS, GATEWAY = (
     "model_request_seconds_bucket",
     "envoy_cluster_upstream_rq_xx",
 )
+LOOKS_BACK = "5m"
+"""As far as Prometheus does by itself."""
 Series = Mapping[tuple[str, ...], float]
 """The value of each series, by its name and labels."""
 
@@ -38,9 +40,11 @@ def look(platform: Platform, model: str) -> Look:
     labels = f'namespace="{outputs.NAMESPACE_WORKLOADS}",model="{model}"'
     # Numbers only: what goes to a shadow is counted as `rule/0-mirror-0`, and is nobody's answer.
     rules = f'envoy_cluster_name=~"httproute/{outputs.NAMESPACE_WORKLOADS}/{model}/rule/[0-9]+"'
-    queries = (f"{REQUESTS}{{{labels}}}", f"{SECONDS}{{{labels}}}", f"{GATEWAY}{{{rules}}}")
+    selectors = (f"{REQUESTS}{{{labels}}}", f"{SECONDS}{{{labels}}}", f"{GATEWAY}{{{rules}}}")
     found: dict[tuple[str, ...], float] = {}
-    for query in queries:
+    for selector in selectors:
+        # A scrape that fails hides a series until the next one: back again, all of it would pass for new.
+        query = f"last_over_time({selector}[{LOOKS_BACK}])"
         for entry in platform.prometheus("query", query=query)["result"]:
             found[_key(entry["metric"])] = float(entry["value"][1])
     return Look(found)
