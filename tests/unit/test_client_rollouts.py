@@ -260,6 +260,52 @@ def test_weights_that_somebody_else_changed_are_left_alone(world: World) -> None
     assert found.ended == STOPPED
 
 
+def test_weights_that_somebody_else_changed_after_the_last_look_are_left_alone_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, judged = {"3": 400, "4": 600}, Judge.done
+
+    def done(judge: Judge) -> bool:
+        over = judged(judge)
+        if over and not world.writers:
+            world.writers.append(lambda: world.write(lambda route: route.weighed(mine)))
+        return over
+
+    monkeypatch.setattr(Judge, "done", done)
+    with pytest.raises(Superseded, match="somebody else changed the weights"):
+        start(world)
+    assert world.now.weights == mine
+    found = record_of(world.now)
+    assert found is not None
+    assert (found.ended, found.passed) == (STOPPED, 0)
+
+
+def by_hand(world: World, weights: dict[str, int]) -> None:
+    """Somebody writes weights as `kubectl edit` lets them, also 0."""
+
+    def make(route: Any) -> Any:
+        made = route.weighed({version: 1 for version in weights})
+        for backend, weight in zip(made.item["spec"]["rules"][-1]["backendRefs"], weights.values(), strict=True):
+            backend["weight"] = weight
+        return made
+
+    world.write(make)
+
+
+def test_a_version_that_got_everything_by_hand_is_stable(world: World) -> None:
+    by_hand(world, {"3": 0, "4": 1000})
+    world.bad["4"] = (1.0, 0, 0)
+    assert start(world).ended == STABLE, "there is nothing to roll out, and nothing to go back to"
+    assert world.now.weights == {"3": 0, "4": 1000}
+
+
+def test_a_version_that_was_rolled_back_and_then_got_everything_by_hand_is_stable(world: World) -> None:
+    world.bad["4"] = (1.0, 0, 0)
+    assert start(world).ended == ROLLED_BACK
+    by_hand(world, {"4": 1000})
+    assert start(world).ended == STABLE
+
+
 def test_a_stable_version_can_be_rolled_back_while_the_one_before_is_served(world: World) -> None:
     start(world, keep=True)
     assert world.now.weights == {"4": 1000}
@@ -332,6 +378,7 @@ def test_a_shadow_gets_copies_until_it_gets_requests_of_its_own(world: World) ->
         ("canary", [], "cannot lead to canary"),
         ("stable", [0, 50], "cannot lead to stable"),
         ("stable", [50, 101], "cannot lead to stable"),
+        ("canary", [0.04, 1], "steps 0.04, 1 cannot lead to canary"),
         ("best", None, "not to 'best'"),
     ],
 )
