@@ -22,7 +22,7 @@ from client.progress import Progress, Silent
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, STOPPED, Record, record_of
 from client.rollout_step import Judge, Unfit
 from client.traffic import STEERED, Route
-from client.warming import require_answering, require_counted, retire
+from client.warming import require_answering, require_counted, require_ready, retire
 from infra import outputs
 
 STEPS: dict[str, tuple[float, ...]] = {CANARY: (1, 5), STABLE: (1, 5, 25, 50, 100)}
@@ -75,13 +75,12 @@ def promote(
     return record
 
 
-def rollback(platform: Platform, model: str, progress: Progress | None = None) -> Record:
+def rollback(platform: Platform, model: str) -> Record:
     """Give back the weights from before the last rollout, at once; one that is under way is ended.
 
     Raises:
-        ClientError: there was none, or a version that would get traffic is not served any more.
+        ClientError: there was none, or a version that would get traffic is not served any more, or not ready.
     """
-    progress = progress or Silent()
     record = record_of(traffic.require(platform, model))
     if record is None or record.ended == ROLLED_BACK or not record.former:
         raise ClientError(
@@ -89,7 +88,8 @@ def rollback(platform: Platform, model: str, progress: Progress | None = None) -
             f"see what gets its traffic: seatrial model status {model}",
         )
     for version in record.former:
-        require_answering(platform, model, version, progress)
+        # Not asked first: what had the traffic must get it back also while the object store, say, is away.
+        require_ready(platform, model, version)
 
     def back(route: Route) -> Route:
         found = record_of(route) or record

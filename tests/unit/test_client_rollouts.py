@@ -317,6 +317,25 @@ def test_a_stable_version_can_be_rolled_back_while_the_one_before_is_served(worl
     assert world.now.weights == {"4": 1000}
 
 
+def test_a_rollback_asks_nobody_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill(world)
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("the object store, which has the example to ask with, is away")
+
+    monkeypatch.setattr(rollouts, "require_answering", away)
+    assert rollback(world.platform, "delay").ended == ROLLED_BACK
+    assert world.now.weights == {"3": 1000}
+
+
+def test_a_version_that_is_not_ready_gets_nothing_back(world: World) -> None:
+    kill(world)
+    world.versions["3"] = False
+    with pytest.raises(ClientError, match="version 3 of delay is not ready"):
+        rollback(world.platform, "delay")
+    assert world.now.weights == {"3": 750, "4": 250}
+
+
 def test_nothing_is_rolled_back_where_nothing_was_rolled_out(world: World) -> None:
     with pytest.raises(ClientError, match="there is no rollout of model 'delay' to take back"):
         rollback(world.platform, "delay")
