@@ -285,7 +285,8 @@ def by_hand(world: World, weights: dict[str, int]) -> None:
 
     def make(route: Any) -> Any:
         made = route.weighed({version: 1 for version in weights})
-        for backend, weight in zip(made.item["spec"]["rules"][-1]["backendRefs"], weights.values(), strict=True):
+        backends = made.item["spec"]["rules"][-1]["backendRefs"]
+        for backend, weight in zip(backends, weights.values(), strict=True):
             backend["weight"] = weight
         return made
 
