@@ -31,7 +31,10 @@ class Served(Model):
             if isinstance(payload, InferRequest):
                 return self.loaded.inputs.tensors([_tensor(each) for each in payload.inputs]), payload
             if not isinstance(payload, dict):
-                raise Unfit("type", "the request must be a JSON object with `instances`")
+                raise Unfit(
+                    "type",
+                    "the request must be a JSON object with `instances`, as content-type: application/json",
+                )
             return self.loaded.inputs.rows(payload.get("instances")), None
         except Unfit as unfit:
             self._series.refused(unfit.reason)
