@@ -6,6 +6,7 @@ import re
 from types import SimpleNamespace as Some
 from typing import Any
 
+import httpx
 import pytest
 
 from client import live
@@ -143,6 +144,15 @@ def test_a_server_whose_last_scrape_failed_is_not_taken_for_a_new_one() -> None:
     before = live.look(Some(prometheus=hidden), "delay")  # type: ignore[arg-type]
     now = live.look(answers(model_requests_total=counted("a", c200=903, c500=50)), "delay")
     assert live.since(before, now, "4") == Counts(requests=3)
+
+
+def test_a_prometheus_that_is_away_is_an_error_for_a_person() -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(live.PrometheusAway, match="Prometheus does not answer, and what delay does") as error:
+        live.look(Some(prometheus=away), "delay")  # type: ignore[arg-type]
+    assert "kubectl -n platform-monitoring get pods" in error.value.todo
 
 
 def test_the_gateway_is_not_known_where_it_is_not_read() -> None:

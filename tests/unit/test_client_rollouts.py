@@ -381,6 +381,25 @@ def test_the_weights_go_back_when_the_platform_fails_in_a_step(world: World) -> 
     assert world.now.weights == {"3": 1000}
 
 
+def test_a_prometheus_that_is_away_for_a_while_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, away = live.look, [5]
+
+    def sometimes(*given: Any) -> live.Look:
+        if "4" in world.now.weights and away[0]:
+            away[0] -= 1
+            raise live.PrometheusAway("Prometheus does not answer", "wait")
+        return look(*given)
+
+    monkeypatch.setattr(live, "look", sometimes)
+    assert start(world, CANARY).ended == CANARY
+    away[0] = 1000
+    with pytest.raises(ClientError, match="Prometheus does not answer"):
+        start(world)
+    assert world.now.weights == {"3": 950, "4": 50}, "nothing was begun"
+
+
 def test_a_shadow_gets_copies_until_it_gets_requests_of_its_own(world: World) -> None:
     assert shadow(world.platform, "delay", "4").shadow == "4"
     with pytest.raises(ClientError, match="version 3 of delay gets requests already"):
