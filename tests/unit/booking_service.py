@@ -35,8 +35,11 @@ class Under:
     url: str
     server: postgres.Server
 
-    def quote(self, request_id: str | None = "r-1", **changes: Any) -> httpx.Response:
+    def quote(
+        self, request_id: str | None = "r-1", tenant: str | None = None, **changes: Any
+    ) -> httpx.Response:
         headers = {b"x-request-id": request_id.encode()} if request_id else {}
+        headers |= {b"x-tenant": tenant.encode()} if tenant else {}
         return self.http.post("/v1/quotes", json=QUESTION | changes, headers=headers)
 
     def rows(self, sql: str = "SELECT * FROM predictions ORDER BY at") -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import math
 import threading
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from cryptography import x509
 
 from infra.certificates import Authority, new_key, pem, private_pem
 from tests.unit import model_server, postgres
-from tests.unit.booking_service import HOST, Under
+from tests.unit.booking_service import HOST, QUESTION, Under
 from tests.unit.conftest import FACTS, Start
 from tests.unit.model_server import ModelServer
-from workloads.booking_api import config, experiment
+from workloads.booking_api import config, experiment, journal
 from workloads.booking_api.model import Model, Place
 from workloads.booking_api.rule import decide
+from workloads.booking_api.schemas import Question
 from workloads.common import HopelessError
 
 DIVIDED = experiment.parse('{"name": "delay-v4", "arms": {"stable": 0.5, "canary": 0.5}}')
@@ -143,6 +145,30 @@ def test_another_question_with_the_same_id_is_refused(booking: Under, change: di
         409, "the request id r-1 is that of another question",
     )  # fmt: skip
     assert len(booking.rows()) == 1
+
+
+@pytest.mark.parametrize(("asked", "again"), [("shop", "other"), ("shop", None), (None, "shop")])
+def test_the_id_of_another_tenants_question_is_refused(
+    booking: Under, asked: str | None, again: str | None
+) -> None:
+    first = booking.quote("r-1", asked)
+    answer = booking.quote("r-1", again)
+    assert (answer.status_code, answer.json()) == (
+        409, {"detail": "the request id r-1 is that of another question"},
+    )  # fmt: skip
+    assert booking.quote("r-1", asked).json() == first.json()
+    assert [row["tenant"] for row in booking.rows()] == [asked]
+
+
+def test_the_same_question_of_another_tenant_is_another_one() -> None:
+    question = Question.model_validate(QUESTION)
+    features = question.flight().given()
+    logged = journal.Prediction(
+        "r-1", "shop", "delay", "3", None, None, question.user, features, 0.1, "insurance", Decimal(3)
+    )
+    assert question.is_that_of(logged, "shop")
+    assert not question.is_that_of(logged, "other")
+    assert not question.is_that_of(logged, None)
 
 
 def test_two_at_once_get_the_same_answer(booking: Under) -> None:
@@ -398,6 +424,25 @@ def test_outcomes_that_cannot_be_are_refused_and_none_of_them_is_recorded(
     answer = booking.http.post("/v1/outcomes", content=content, headers={"content-type": "application/json"})
     assert (answer.status_code, cause in answer.text) == (status, True), answer.text
     assert [row["request_id"] for row in booking.rows("SELECT * FROM outcomes")] == ["r-1"]
+
+
+@pytest.mark.parametrize(("asked", "told"), [("shop", "other"), ("shop", None), (None, "shop")])
+def test_what_came_of_a_quote_is_told_by_who_asked_for_it(
+    booking: Under, asked: str | None, told: str | None
+) -> None:
+    """To another tenant it looks as if there were none."""
+
+    def tell(request_id: str, tenant: str | None) -> Any:
+        headers = {"x-tenant": tenant} if tenant else {}
+        answer = booking.http.post("/v1/outcomes", json=outcome(request_id, 1), headers=headers)
+        return answer.status_code, answer.json()
+
+    booking.quote("r-0", asked)
+    assert tell("r-0", told) == (404, {"detail": "no prediction has the request id r-0"})
+    assert tell("r-1", told) == (404, {"detail": "no prediction has the request id r-1"})
+    assert booking.rows("SELECT * FROM outcomes") == []
+    assert tell("r-0", asked) == (200, {"recorded": 1, "unchanged": 0})
+    assert tell("r-0", told)[0] == 404, "nor does it learn what is recorded"
 
 
 # --- metrics and settings -----------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import pytest
 import workloads
 from client import gateway
 from infra import outputs
+from infra.components.gateway import policies
 from tests.unit.test_infra_definitions import definitions
-from workloads.booking_api import config, experiment, manifest
+from workloads.booking_api import api, config, experiment, manifest
 from workloads.booking_api import main as program
 from workloads.ingest_flights.main import source_folder
 
@@ -156,3 +157,7 @@ def test_its_custom_objects_fit_the_definitions_of_their_kinds() -> None:
     assert {item["kind"] for item in custom} == {"HTTPRoute", "PodMonitor"}
     for item in custom:
         jsonschema.Draft7Validator(known[item["apiVersion"], item["kind"]]).validate(item)
+
+
+def test_the_tenant_is_read_where_the_gateway_writes_it() -> None:
+    assert api.TENANT_HEADER == policies.TENANT_HEADER

@@ -19,6 +19,8 @@ from workloads.booking_api.rule import decide
 from workloads.booking_api.schemas import Outcomes, Question, Quote, Recorded
 from workloads.common import log
 
+TENANT_HEADER = "x-tenant"
+"""Whose request it is. The Gateway writes it, and drops what a client writes there."""
 CODES: dict[type[Exception], tuple[int, str]] = {
     DatabaseAway: (503, "database"),
     ModelAway: (503, "model"),
@@ -49,20 +51,21 @@ class Service:
         self.has_facts = self.has_facts or await flights.loaded(self.database)
         return self.has_facts
 
-    async def quote(self, request_id: str, question: Question) -> journal.Prediction:
+    async def quote(self, request_id: str, question: Question, tenant: str | None) -> journal.Prediction:
         """The logged answer to a question; a question that was answered before is not asked again.
 
         Raises:
-            HTTPException: the request id is that of another question, or the facts are not loaded yet.
+            HTTPException: the request id is that of another question or tenant, or the facts are not loaded
+                yet.
         """
         logged = await journal.find(self.database, request_id)
         if logged is None:
-            logged = await self._answer(request_id, question)
-        if not question.is_that_of(logged):
+            logged = await self._answer(request_id, question, tenant)
+        if not question.is_that_of(logged, tenant):
             raise HTTPException(409, f"the request id {request_id} is that of another question")
         return logged
 
-    async def _answer(self, request_id: str, question: Question) -> journal.Prediction:
+    async def _answer(self, request_id: str, question: Question, tenant: str | None) -> journal.Prediction:
         if not await self.ready():
             raise HTTPException(
                 503, "what is to be known about flights is not loaded yet", {"retry-after": "5"}
@@ -73,6 +76,7 @@ class Service:
         offer = decide(self.settings, answer.score)
         prediction = journal.Prediction(
             request_id=request_id,
+            tenant=tenant,
             model=self.model.name,
             version=answer.version,
             experiment=self.experiment.name if self.experiment else None,
@@ -134,20 +138,26 @@ def request_id(request: Request) -> str:
     return found
 
 
+def tenant(request: Request) -> str | None:
+    """Who sent the request; None where it did not come through the Gateway."""
+    return request.headers.get(TENANT_HEADER)
+
+
 RequestId = Annotated[str, Depends(request_id)]
+Tenant = Annotated[str | None, Depends(tenant)]
 
 
 def _business(app: FastAPI, service: Service) -> None:
     @app.post("/v1/quotes")
-    async def quotes(question: Question, request_id: RequestId) -> Quote:
+    async def quotes(question: Question, request_id: RequestId, tenant: Tenant) -> Quote:
         """The risk of a delay and an offer. The same request id gives the same answer, however often."""
-        return Quote.of(await service.quote(request_id, question), service.settings.currency)
+        return Quote.of(await service.quote(request_id, question, tenant), service.settings.currency)
 
     @app.post("/v1/outcomes")
-    async def outcomes(given: Outcomes, request_id: RequestId) -> Recorded:
-        """Record what came of quotes: one, or a list of them, all or none."""
+    async def outcomes(given: Outcomes, request_id: RequestId, tenant: Tenant) -> Recorded:
+        """Record what came of the tenant's quotes: one, or a list of them, all or none."""
         entries = [journal.Outcome(each.request_id, each.outcome, each.source) for each in given]
-        new = await journal.record(service.database, entries)
+        new = await journal.record(service.database, entries, tenant)
         return Recorded(recorded=new, unchanged=len(entries) - new)
 
 

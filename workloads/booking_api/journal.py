@@ -15,13 +15,13 @@ from typing import Any
 from workloads.booking_api.database import Connection, Database
 
 FIND = """
-SELECT request_id, at, model, version, experiment, variant, user_key, features, score, decision, price
+SELECT request_id, tenant, at, model, version, experiment, variant, user_key, features, score, decision, price
 FROM predictions WHERE request_id = %(request_id)s
 """
 KEEP = """
 INSERT INTO predictions
-    (request_id, model, version, experiment, variant, user_key, features, score, decision, price)
-VALUES (%(request_id)s, %(model)s, %(version)s, %(experiment)s, %(variant)s, %(user_key)s,
+    (request_id, tenant, model, version, experiment, variant, user_key, features, score, decision, price)
+VALUES (%(request_id)s, %(tenant)s, %(model)s, %(version)s, %(experiment)s, %(variant)s, %(user_key)s,
     %(features)s::jsonb, %(score)s, %(decision)s, %(price)s)
 ON CONFLICT (request_id) DO NOTHING
 RETURNING at
@@ -32,7 +32,10 @@ unnest(%(ids)s::text[], %(outcomes)s::double precision[], %(sources)s::text[])
 """
 UNKNOWN = f"""
 SELECT request_id FROM {GIVEN}
-WHERE NOT EXISTS (SELECT FROM predictions there WHERE there.request_id = given.request_id)
+WHERE NOT EXISTS (
+    SELECT FROM predictions there
+    WHERE there.request_id = given.request_id AND there.tenant IS NOT DISTINCT FROM %(tenant)s::text
+)
 """
 """By the index: NOT IN would read the whole log for each list of outcomes."""
 RECORD = f"""
@@ -50,6 +53,8 @@ class Prediction:
     """What was foretold to whom, by which version of the model, and what was offered."""
 
     request_id: str
+    tenant: str | None
+    """Who sent the request; None where it did not come through the Gateway."""
     model: str
     version: str
     experiment: str | None
@@ -73,7 +78,7 @@ class Outcome:
 
 
 class UnknownPredictions(Exception):
-    """No prediction has these request ids."""
+    """No prediction of the tenant's has these request ids."""
 
 
 class OtherOutcome(Exception):
@@ -97,14 +102,18 @@ async def keep(database: Database, prediction: Prediction) -> Prediction:
     return found
 
 
-async def record(database: Database, outcomes: Sequence[Outcome]) -> int:
+async def record(database: Database, outcomes: Sequence[Outcome], tenant: str | None) -> int:
     """Record outcomes, all or none; returns how many are new.
 
+    They decide which version gets the traffic, and the first one counts: of a tenant's predictions only the
+    tenant may tell them. Another's look like none, so that nobody learns which ids there are.
+
     Raises:
-        UnknownPredictions: some belong to no prediction.
+        UnknownPredictions: some belong to no prediction of the tenant's.
         OtherOutcome: for some another outcome is there.
     """
     given = {
+        "tenant": tenant,
         "ids": [each.request_id for each in outcomes],
         "outcomes": [each.outcome for each in outcomes],
         "sources": [each.source for each in outcomes],

@@ -47,10 +47,11 @@ class Question(BaseModel):
         """What is asked about, without who asks."""
         return Flight(self.carrier, self.origin, self.dest, self.departure, self.departure_delay)
 
-    def is_that_of(self, logged: journal.Prediction) -> bool:
-        """Whether a logged prediction answers this question."""
+    def is_that_of(self, logged: journal.Prediction, tenant: str | None) -> bool:
+        """Whether a logged prediction answers this question, which the tenant asks."""
         given = self.flight().given()
-        return logged.user_key == self.user and {name: logged.features.get(name) for name in given} == given
+        same = {name: logged.features.get(name) for name in given} == given
+        return same and (logged.tenant, logged.user_key) == (tenant, self.user)
 
 
 class Quote(BaseModel):
