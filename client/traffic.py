@@ -35,6 +35,8 @@ TOTAL = 1000
 """What the weights of the default rule add up to."""
 PORT = 80
 """Of the Service of a version."""
+PATHS = ("/v1/models", "/v2")
+"""What a route publishes: the protocols. On the same port servers tell their metrics and their run."""
 ATTEMPTS = 20
 """Of a change that others are always quicker than."""
 
@@ -106,7 +108,7 @@ class Route:
         made._default["backendRefs"] = [
             backend(self.name, version, weight) for version, weight in weights.items() if weight
         ]
-        return made
+        return made._narrow()
 
     def shadowed(self, version: str | None) -> "Route":
         """With this version as the shadow, or with none."""
@@ -129,7 +131,7 @@ class Route:
             for variant, version in variants.items()
         ]
         made.item["spec"]["rules"] = [*rules, made._default]
-        return made
+        return made._narrow()
 
     def noted(self, annotation: str, value: Mapping[str, Any] | None) -> "Route":
         """With the annotation, or without it."""
@@ -141,6 +143,16 @@ class Route:
             annotations[annotation] = json.dumps(value, separators=(",", ":"))
         return made
 
+    def _narrow(self) -> "Route":
+        """Itself, of which no rule takes every path any more: older routes have such rules."""
+        for rule in self.item["spec"]["rules"]:
+            rule["matches"] = [
+                {**match, "path": path}
+                for match in rule.get("matches") or [{}]
+                for path in _published(match.get("path"))
+            ]
+        return self
+
 
 def new(model: str, version: str) -> Route:
     """A route on which this version gets everything, at `<model>.platform.test`."""
@@ -151,7 +163,13 @@ def new(model: str, version: str) -> Route:
     }
     rule = {"name": DEFAULT, "backendRefs": [backend(model, version, TOTAL)]}
     spec = {"parentRefs": [gateway.parent()], "hostnames": [gateway.host(model)], "rules": [rule]}
-    return Route({"apiVersion": API, "kind": "HTTPRoute", "metadata": metadata, "spec": spec})
+    return Route({"apiVersion": API, "kind": "HTTPRoute", "metadata": metadata, "spec": spec})._narrow()
+
+
+def _published(path: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """In place of every path, which the API server writes where a rule says none, those of the protocols."""
+    every = {"type": "PathPrefix", "value": "/"}
+    return [path] if path and path != every else [{"type": "PathPrefix", "value": each} for each in PATHS]
 
 
 def backend(model: str, version: str, weight: int | None = None) -> dict[str, Any]:

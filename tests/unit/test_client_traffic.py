@@ -1,5 +1,6 @@
 """The HTTPRoute of a model: what is read of it, how it is changed, and what when another was quicker."""
 
+import copy
 from typing import Any
 
 import jsonschema
@@ -12,6 +13,9 @@ from client.traffic import Route, apportioned, with_share
 from tests.unit.rollout_world import World
 from tests.unit.test_infra_definitions import definitions
 
+PUBLISHED = [{"type": "PathPrefix", "value": path} for path in ("/v1/models", "/v2")]
+"""On the same port a model server tells its metrics, its run and its digest, which are not for tenants."""
+
 
 def test_a_new_route_gives_the_first_version_everything() -> None:
     route = traffic.new("delay", "3")
@@ -22,6 +26,7 @@ def test_a_new_route_gives_the_first_version_everything() -> None:
             {
                 "name": "default",
                 "backendRefs": [{"name": "delay-v3-predictor", "port": 80, "weight": 1000}],
+                "matches": [{"path": path} for path in PUBLISHED],
             }
         ],
     }
@@ -33,7 +38,9 @@ def test_variants_stand_before_the_default_rule_and_are_replaced_as_a_whole() ->
     names = [rule["name"] for rule in route.item["spec"]["rules"]]
     assert names == ["variant-stable", "variant-canary", "default"]
     header = {"type": "Exact", "name": "x-variant", "value": "canary"}
-    assert route.item["spec"]["rules"][1]["matches"] == [{"headers": [header]}]
+    assert route.item["spec"]["rules"][1]["matches"] == [
+        {"headers": [header], "path": path} for path in PUBLISHED
+    ]
     assert (route.variants, route.weights) == ({"stable": "3", "canary": "4"}, {"3": 1000})
     assert route.divided({"b": "5"}).variants == {"b": "5"}
     assert route.divided({}) == traffic.new("delay", "3")
@@ -49,6 +56,26 @@ def test_each_change_leaves_the_rest_of_the_route_as_it_was() -> None:
     back = route.weighed({"3": 1000}).shadowed(None).noted(traffic.STEERED, None)
     assert back.item["spec"] == first.item["spec"]
     assert first.weights == {"3": 1000}, "a change is another route"
+
+
+@pytest.mark.parametrize("every", [{}, {"path": {"type": "PathPrefix", "value": "/"}}])
+def test_a_route_from_before_is_read_and_narrowed_with_its_next_change(every: dict[str, Any]) -> None:
+    """Where a rule names no path, the API server writes one that is the beginning of all."""
+    new = traffic.new("delay", "3").divided({"old": "2"})
+    older = Route(copy.deepcopy(new.item))
+    variant, default = older.item["spec"]["rules"]
+    variant["matches"] = [{**every, "headers": variant["matches"][0]["headers"]}]
+    default["matches"] = [every] if every else []
+    assert (older.weights, older.variants, older.shadow) == ({"3": 1000}, {"old": "2"}, None)
+    assert older.weighed({"3": 1000}).item == new.item
+    assert older.divided({"old": "2"}).item == new.item
+
+
+def test_a_path_that_somebody_chose_stays() -> None:
+    route = traffic.new("delay", "3")
+    chosen = [{"path": {"type": "Exact", "value": "/v2/models/delay/infer"}}]
+    route.item["spec"]["rules"][0]["matches"] = chosen
+    assert route.weighed({"4": 1000}).item["spec"]["rules"][0]["matches"] == chosen
 
 
 def test_a_service_that_is_of_no_version_is_refused() -> None:
