@@ -1,5 +1,6 @@
 """The booking service itself, over HTTP, with a real PostgreSQL; only the model is made up."""
 
+import asyncio
 import json
 import math
 import threading
@@ -7,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from cryptography import x509
@@ -17,6 +19,8 @@ from tests.unit.booking_service import HOST, QUESTION, Under
 from tests.unit.conftest import FACTS, Start
 from tests.unit.model_server import ModelServer
 from workloads.booking_api import config, experiment, journal
+from workloads.booking_api.api import Service, application
+from workloads.booking_api.database import Database
 from workloads.booking_api.model import Model, Place
 from workloads.booking_api.rule import decide
 from workloads.booking_api.schemas import Question
@@ -330,6 +334,29 @@ def test_an_answer_that_was_not_logged_is_not_given(start: Start) -> None:
     assert "the database did not answer: it was not done within 2 s" in answer.json()["detail"]
     assert [row["request_id"] for row in booking.rows()] == ["r-1"]
     assert booking.quote("r-2").status_code == 200
+
+
+def test_what_the_database_says_is_in_the_log_and_not_in_the_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names its address and its account."""
+    words = 'connection to server at "10.96.0.7", port 5432 failed: FATAL: no password for user "bookings"'
+
+    async def fail(*_: Any) -> None:
+        raise psycopg.OperationalError(words)
+
+    async def ask() -> httpx.Response:
+        database = Database("", connections=1, seconds=60)
+        monkeypatch.setattr(database, "_once", fail)
+        monkeypatch.setattr(database.pool, "check", fail)
+        place = Place("delay", "http://nowhere", HOST, "", "")
+        app = application(Service(config.tiny(), None, database, Model(place, 1)))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as http:
+            return await http.post("/v1/quotes", json=QUESTION)
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.json()) == (503, {"detail": "the database did not answer"})
+    assert words in capsys.readouterr().out
 
 
 def test_a_database_that_is_away_is_named(start: Start, postgresql: postgres.Server) -> None:

@@ -118,7 +118,9 @@ async def refused(request: Request, error: Exception) -> JSONResponse:
     status, culprit = CODES[type(error)]
     if culprit:
         metrics.FAILURES.labels(culprit).inc()
-        log("failed", request_id=request.state.request_id, status=status, cause=f"'{error}'")
+        # The log alone has the database's own words.
+        words = f": {error.__cause__}" if isinstance(error, DatabaseAway) else ""
+        log("failed", request_id=request.state.request_id, status=status, cause=f"'{error}{words}'")
     headers = {"retry-after": "1"} if status == 503 else None
     return JSONResponse({"detail": str(error)}, status, headers)
 

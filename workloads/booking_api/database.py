@@ -13,7 +13,7 @@ Connection = psycopg.AsyncConnection[dict[str, Any]]
 
 
 class DatabaseAway(Exception):
-    """The database did not do what it was asked for in time."""
+    """The database did not do what it was asked for in time. Callers read this, and not the cause."""
 
 
 class Database:
@@ -55,8 +55,9 @@ class Database:
                     await self.pool.check()
                     return await self._once(work)
         except (psycopg.OperationalError, TimeoutError) as error:
-            cause = str(error).strip() or f"it was not done within {self.seconds:g} s"
-            raise DatabaseAway(f"the database did not answer: {cause}") from error
+            # PostgreSQL's own words name its address and its account.
+            late = f": it was not done within {self.seconds:g} s" if isinstance(error, TimeoutError) else ""
+            raise DatabaseAway(f"the database did not answer{late}") from error
 
     async def _once(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         async with self.pool.connection() as connection:
