@@ -38,6 +38,10 @@ class PrometheusAway(ClientError):
     """The counters cannot be read."""
 
 
+class LogAway(ClientError):
+    """The outcomes cannot be read."""
+
+
 def look(platform: Platform, model: str) -> Look:
     """Read the counters.
 
@@ -118,7 +122,11 @@ WHERE model = %s AND version = ANY(%s) AND experiment IS NULL AND at >= %s GROUP
 
 
 def outcomes(platform: Platform, model: str, versions: list[str], began: str) -> dict[str, tuple[int, int]]:
-    """`(known, wrong)` of each version's decisions since `began` (ISO 8601); empty where there is no log."""
+    """`(known, wrong)` of each version's decisions since `began` (ISO 8601); empty where there is no log.
+
+    Raises:
+        LogAway: the database does not answer.
+    """
     import psycopg
 
     if "BOOKINGS_DATABASE" not in platform.access:
@@ -128,4 +136,9 @@ def outcomes(platform: Platform, model: str, versions: list[str], began: str) ->
             rows: list[Any] = database.execute(OUTCOMES, [model, versions, began]).fetchall()
     except psycopg.errors.UndefinedTable:
         return {}
+    except psycopg.OperationalError as error:
+        raise LogAway(
+            f"the log of predictions does not answer: {str(error).strip()}",
+            f"see its pods: kubectl -n {outputs.NAMESPACE_DATA} get pods",
+        ) from error
     return {version: (known, wrong) for version, known, wrong in rows}

@@ -3,7 +3,12 @@
 import time
 from dataclasses import replace
 
+import urllib3
+from kubernetes import client as k8s
+
 from client import judging, live, models
+from client.errors import ClientError
+from client.jobs import refusal
 from client.judging import EARLY, FINAL, Counts, Limits
 from client.platform import Platform
 from client.rollout_record import Record
@@ -11,6 +16,8 @@ from infra import outputs
 
 FEW = 0.5
 """The part of the requests that its share promises which a version must at least get."""
+NOT_NOW = (429, 500, 502, 503, 504)
+"""Answers of the API server that another attempt may not get."""
 NO_GATEWAY = "answers at the Gateway (Prometheus has no series of its proxies)"
 NO_OUTCOMES = "live accuracy (no outcome of these versions is known yet)"
 
@@ -31,35 +38,35 @@ class Judge:
         self.new = self.old = Counts()
 
     def begin(self, share: float) -> None:
-        """Look before the weights are moved.
-
-        Raises:
-            Unfit: the counters cannot be read.
-        """
+        """Look before the weights are moved."""
         self.share = share / 100
         self.until = time.monotonic() + self.limits.patience
         self.new = self.old = Counts()
         self.unknown = []
         self.restarts = self._restarts()
         self.trouble = ""
-        try:
-            self.before = live.look(self.platform, self.model)
-        except live.PrometheusAway as away:
-            raise Unfit(f"nothing can be judged: {away.what}") from away
+        self.before = live.look(self.platform, self.model)
 
     def done(self) -> bool:
         """Whether the version has passed the step.
 
+        Who does not answer is asked again: that the version is bad is another matter.
+
         Raises:
             Unfit: it has not, with the reason.
         """
-        self._look_at_pods()
-        try:
-            now = live.look(self.platform, self.model)
-        except live.PrometheusAway as away:
-            self.trouble = f" ({away.what})"
-            return self._late()
         self.trouble = ""
+        try:
+            return self._judged()
+        except Exception as error:
+            self.trouble = silence(error)
+            if not self.trouble:
+                raise
+            return self._late()
+
+    def _judged(self) -> bool:
+        self._look_at_pods()
+        now = live.look(self.platform, self.model)
         self.new, self.old = (
             live.since(self.before, now, version) for version in (self.version, self.stable)
         )
@@ -83,7 +90,7 @@ class Judge:
             return False
         waited = f"{self.limits.patience:g} s"
         if self.trouble:
-            raise Unfit(f"it could not be judged within {waited}{self.trouble}")
+            raise Unfit(f"it could not be judged within {waited}: {self.trouble}")
         if self.new.requests == 0:
             raise Unfit(
                 f"no traffic: it got 0 requests in {waited} at {100 * self.share:g} %; a version that nobody "
@@ -144,6 +151,18 @@ class Judge:
     def _note(self, what: str) -> None:
         if what not in self.unknown:
             self.unknown.append(what)
+
+
+def silence(error: Exception) -> str:
+    """Who did not answer, or not now, so that asking again may help; empty where the error is another one."""
+    if isinstance(error, live.PrometheusAway | live.LogAway):
+        return error.what
+    cause = error.__cause__ if isinstance(error, ClientError) else error
+    if isinstance(cause, k8s.ApiException) and cause.status and cause.status not in NOT_NOW:
+        return ""
+    if isinstance(cause, k8s.ApiException | urllib3.exceptions.HTTPError):
+        return f"the API server does not answer: {refusal(cause)}"
+    return ""
 
 
 def _told(counts: Counts) -> str:

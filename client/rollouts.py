@@ -8,7 +8,7 @@ was in, which the next call judges anew; `rollback` ends it.
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from client.judging import Limits
 from client.platform import Platform
 from client.progress import Progress, Silent
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, STOPPED, Record, record_of
-from client.rollout_step import Judge, Unfit
+from client.rollout_step import Judge, Unfit, silence
 from client.traffic import STEERED, Route
 from client.warming import require_answering, require_counted, require_ready, retire
 from infra import outputs
@@ -260,7 +260,7 @@ class _Rollout:
         try:
             for share in self.record.steps[self.record.passed :]:
                 self._step(share)
-            self._write(self.weights, ended=self.record.to)
+            self._patiently(lambda: self._write(self.weights, ended=self.record.to))
         except KeyboardInterrupt:
             self._interrupted()
             raise
@@ -275,14 +275,35 @@ class _Rollout:
     def _step(self, share: float) -> None:
         self.step = f"{self.model} version {self.record.version} at {share:g} %"
         self.progress.begin(self.step)
-        self.judge.begin(share)
-        self._write(traffic.with_share(self.record.former, self.record.version, share))
+        self._patiently(lambda: self.judge.begin(share))
+        weights = traffic.with_share(self.record.former, self.record.version, share)
+        self._patiently(lambda: self._write(weights))
         while not self.judge.done():
             time.sleep(POLL)
-            self._beat()
+            self._patiently(self._beat)
         notes = tuple(dict.fromkeys((*self.record.notes, *self.judge.unknown)))
-        self._write(self.weights, passed=self.record.passed + 1, notes=notes)
+        passed = self.record.passed + 1
+        self._patiently(lambda: self._write(self.weights, passed=passed, notes=notes))
         self._end(self.judge.summary())
+
+    def _patiently(self, do: Callable[[], None]) -> None:
+        """Do it, again and again while somebody does not answer, for as long as a step may take.
+
+        Raises:
+            Unfit: nobody answered all the time.
+        """
+        patience = self.judge.limits.patience
+        until = time.monotonic() + patience
+        while True:
+            try:
+                return do()
+            except Exception as error:
+                cause = silence(error)
+                if not cause:
+                    raise
+                if time.monotonic() > until:
+                    raise Unfit(f"it could not be judged within {patience:g} s: {cause}") from error
+            time.sleep(POLL)
 
     def _end(self, note: str) -> None:
         """Of the step, if one was begun."""
@@ -308,7 +329,8 @@ class _Rollout:
 
         def make(route: Route) -> Route:
             self._require_ours(route)
-            if not anyway and route.weights != self.weights:
+            # They may be the new ones already: of a write before, whose answer was lost.
+            if not anyway and route.weights not in (self.weights, weights):
                 reason = "somebody else changed the weights"
                 return replace(self.record, beat=record.beat, ended=STOPPED, reason=reason).on(route)
             return record.on(route if route.weights == weights else route.weighed(weights))
@@ -336,7 +358,8 @@ class _Rollout:
     def _back(self, reason: str) -> None:
         """The former weights, and why."""
         try:
-            self._write(dict(self.record.former), ended=ROLLED_BACK, reason=reason)
+            former = dict(self.record.former)
+            self._patiently(lambda: self._write(former, ended=ROLLED_BACK, reason=reason))
         except Superseded:
             raise
         except Exception as error:

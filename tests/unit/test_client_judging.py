@@ -7,6 +7,7 @@ from types import SimpleNamespace as Some
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from client import live
@@ -153,6 +154,15 @@ def test_a_prometheus_that_is_away_is_an_error_for_a_person() -> None:
     with pytest.raises(live.PrometheusAway, match="Prometheus does not answer, and what delay does") as error:
         live.look(Some(prometheus=away), "delay")  # type: ignore[arg-type]
     assert "kubectl -n platform-monitoring get pods" in error.value.todo
+
+
+def test_a_log_that_is_away_is_an_error_for_a_person_too() -> None:
+    def away() -> Any:
+        raise psycopg.OperationalError("connection refused\n")
+
+    platform: Any = Some(access={"BOOKINGS_DATABASE": "…"}, bookings=away)
+    with pytest.raises(live.LogAway, match="the log of predictions does not answer: connection refused"):
+        live.outcomes(platform, "delay", ["4"], "2013-07-01T00:00:00+00:00")
 
 
 def test_the_gateway_is_not_known_where_it_is_not_read() -> None:

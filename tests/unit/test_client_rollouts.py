@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import urllib3
+from kubernetes import client as k8s
 
-from client import live, rollouts, traffic
+from client import live, models, rollouts, traffic
 from client.errors import ClientError
 from client.judging import Limits
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, STOPPED, record_of
@@ -398,6 +400,100 @@ def test_a_prometheus_that_is_away_for_a_while_is_waited_for(
     with pytest.raises(ClientError, match="Prometheus does not answer"):
         start(world)
     assert world.now.weights == {"3": 950, "4": 50}, "nothing was begun"
+
+
+NOT_NOW = (
+    k8s.ApiException(status=503, reason="Service Unavailable"),
+    urllib3.exceptions.MaxRetryError(None, "/", "connection refused"),  # type: ignore[arg-type]
+)
+
+
+def failing(times: int, error: Exception, does: Any) -> Any:
+    """What `does` does, after it has failed so many times."""
+    left = [times]
+
+    def sometimes(*given: Any, **more: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return does(*given, **more)
+
+    return sometimes
+
+
+@pytest.mark.parametrize("error", NOT_NOW)
+def test_an_api_server_that_is_away_for_a_while_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """In each thing that a step asks of it: about pods, about versions, and to write."""
+    pods, served, request = world.platform.core.list_namespaced_pod, models.served, world.request
+
+    def go_away() -> None:
+        world.platform.core.list_namespaced_pod = failing(2, error, pods)
+        monkeypatch.setattr(models, "served", failing(2, error, served))
+        monkeypatch.setattr(traffic, "request", failing(2, error, request))
+
+    world.after(1, go_away)
+    world.at(250, go_away)
+    record = start(world)
+    assert (record.ended, record.passed) == (STABLE, 5)
+
+
+@pytest.mark.parametrize("error", NOT_NOW)
+def test_a_write_whose_answer_was_lost_is_not_taken_for_somebody_elses(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    lost: list[int] = []
+
+    def request(*given: Any, **more: Any) -> str:
+        answer = world.request(*given, **more)
+        if given[1] == "PUT" and world.now.weights.get("4") not in (None, *lost):
+            lost.append(world.now.weights["4"])
+            raise error
+        return answer
+
+    monkeypatch.setattr(traffic, "request", request)
+    assert start(world).ended == STABLE
+    assert lost == [10, 50, 250, 500, 1000]
+
+
+def test_an_api_server_that_stays_away_ends_it_with_the_cause(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version has lost its traffic once it is back."""
+    request, back = world.request, 1.5 * LIMITS.patience
+
+    def away(*given: Any, **more: Any) -> str:
+        if 5 < world.clock < back:
+            raise NOT_NOW[0]
+        return request(*given, **more)
+
+    monkeypatch.setattr(traffic, "request", away)
+    record = start(world)
+    assert record.ended == ROLLED_BACK
+    assert record.reason.startswith(
+        "it could not be judged within 120 s: the API server does not answer: (503)"
+    )
+    assert world.now.weights == {"3": 1000}
+
+
+def test_what_the_api_server_refuses_is_not_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.after(1, lambda: monkeypatch.setattr(models, "served", failing(1, k8s.ApiException(403), None)))
+    assert "it could not be judged: ApiException: (403)" in start(world).reason
+
+
+def test_a_log_that_is_away_is_waited_for_and_no_longer_than_a_step_may_take(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = live.LogAway("the log of predictions does not answer", "wait")
+    monkeypatch.setattr(live, "outcomes", failing(3, error, live.outcomes))
+    assert start(world, CANARY).ended == CANARY
+    monkeypatch.setattr(live, "outcomes", failing(1000, error, live.outcomes))
+    record = start(world)
+    assert record.ended == ROLLED_BACK
+    assert record.reason == "it could not be judged within 120 s: the log of predictions does not answer"
 
 
 def test_a_shadow_gets_copies_until_it_gets_requests_of_its_own(world: World) -> None:
