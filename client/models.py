@@ -16,7 +16,7 @@ from client.errors import ClientError
 from client.objects import kinds, request
 from client.platform import Platform
 from client.progress import Progress, Silent
-from client.registry import ModelVersion, example_of, files
+from client.registry import EXAMPLE, ModelVersion, example_of, files
 from infra import outputs
 
 API = "serving.kserve.io/v1beta1"
@@ -307,4 +307,4 @@ def example(platform: Platform, name: str, version: str) -> dict[str, Any]:
         raise ClientError(
             f"{service_name(name, version)} is not served", f"serve it: seatrial model serve {name} {version}"
         )
-    return example_of(dict(files(platform, found.uri)), found.service)
+    return example_of(dict(files(platform, found.uri, EXAMPLE)), found.service)

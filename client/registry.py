@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,11 @@ from client.platform import Platform
 from infra import outputs
 
 _ARTIFACTS = "mlflow-artifacts:/"
+_PART = 1 << 20
+"""Bytes of a file that are in memory at once."""
+_ABOUT, _ROWS = "MLmodel", "serving_input_example.json"
+EXAMPLE = (_ABOUT, _ROWS)
+"""The files of an MLflow model that tell what a request looks like."""
 _DATATYPES = {
     "double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "string": "BYTES",
     "boolean": "BOOL",
@@ -79,36 +84,49 @@ def digest(platform: Platform, uri: str) -> str:
     Raises:
         ClientError: there are none.
     """
-    lines = [
-        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
-        for name, content in sorted(files(platform, uri))
-        if content
-    ]
+    sums = {name: _sum(body) for name, body in _bodies(platform, uri)}
+    lines = [f"{sums[name]}  {name}\n" for name in sorted(sums) if sums[name]]
     if not lines:
         raise ClientError(f"there are no files at {uri}", "register the model again: its artifacts are gone")
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
-def files(platform: Platform, uri: str) -> Iterator[tuple[str, bytes]]:
-    """Name below `uri` and content of each file."""
+def files(platform: Platform, uri: str, names: Collection[str] = ()) -> Iterator[tuple[str, bytes]]:
+    """Name below `uri` and content of each file; of these alone where some are named."""
+    for name, body in _bodies(platform, uri, names):
+        yield name, body.read()
+
+
+def _bodies(platform: Platform, uri: str, names: Collection[str] = ()) -> Iterator[tuple[str, Any]]:
+    """The same, with contents that are yet to be read: a model may be larger than the memory."""
     store = platform.s3()
     bucket, _, folder = uri.removeprefix("s3://").partition("/")
     pages = store.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/")
     for page in pages:
         for each in page.get("Contents", ()):
-            content = store.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
-            yield each["Key"].removeprefix(f"{folder}/"), content
+            name = each["Key"].removeprefix(f"{folder}/")
+            if not names or name in names:
+                yield name, store.get_object(Bucket=bucket, Key=each["Key"])["Body"]
+
+
+def _sum(body: Any) -> str:
+    """The SHA-256 of a file; none of an empty one."""
+    sha, size = hashlib.sha256(), 0
+    while part := body.read(_PART):
+        sha.update(part)
+        size += len(part)
+    return sha.hexdigest() if size else ""
 
 
 def example_of(files: Mapping[str, bytes], what: str) -> dict[str, Any]:
-    """The same, from the files of an MLflow model.
+    """The body of a V2 request that fits, from the files (`EXAMPLE`) of an MLflow model.
 
     Raises:
         ClientError: it was logged without an example of columns.
     """
-    about = yaml.safe_load(files["MLmodel"])
+    about = yaml.safe_load(files[_ABOUT])
     columns = json.loads(about.get("signature", {}).get("inputs") or "[]")
-    kept = json.loads(files.get("serving_input_example.json", b"{}")).get("dataframe_split")
+    kept = json.loads(files.get(_ROWS, b"{}")).get("dataframe_split")
     if not kept or not all(column.get("type") in _DATATYPES for column in columns):
         raise ClientError(
             f"{what} was registered without an example of columns", "log the model with `input_example=`"

@@ -254,6 +254,31 @@ def test_an_example_is_a_request_that_fits() -> None:
     }
 
 
+def test_for_an_example_only_the_files_that_tell_it_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights may be larger than the memory."""
+    here = platform(files={**LOGGED, "weights": b"w", "old/MLmodel": b"not this one"})
+    monkeypatch.setattr(models, "served", lambda *_: [Some(version="3", uri=FOUND.uri, service="delay-v3")])
+    assert models.example(here, "delay", "3") == registry.example_of(LOGGED, "it")
+    read = {call.kwargs["Key"].rpartition("/")[2] for call in here.s3().get_object.call_args_list}
+    assert read == set(LOGGED)
+    assert here.s3().get_object.call_count == len(LOGGED)
+
+
+def test_a_digest_is_made_of_parts_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = registry.digest(platform(), FOUND.uri)
+
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert size == 2, "as much as is to be in memory at once"
+            return super().read(size)
+
+    here = platform()
+    get = here.s3().get_object.side_effect
+    here.s3().get_object.side_effect = lambda **which: {"Body": Body(get(**which)["Body"].getvalue())}
+    monkeypatch.setattr(registry, "_PART", 2)
+    assert registry.digest(here, FOUND.uri) == whole
+
+
 def test_a_model_without_an_example_is_named() -> None:
     with pytest.raises(ClientError, match="delay-v3 was registered without an example"):
         registry.example_of({"MLmodel": LOGGED["MLmodel"]}, "delay-v3")
