@@ -103,15 +103,32 @@ def _answers(new: Counts, stable: Counts, limits: Limits, chance: float) -> list
     return found
 
 
-def _times(new: Counts, stable: Counts, limits: Limits, chance: float) -> list[str]:
-    found = []
+def beyond(new: Counts, stable: Counts, limits: Limits) -> str:
+    """Why no time of the version's can be over a limit; empty where one can.
+
+    Servers tell times apart only up to the last edge of their histogram.
+    """
+    least = min(bound for bound, _ in _bounds(stable, limits))
+    last = max((edge for edge in new.within if math.isfinite(edge)), default=math.inf)
+    if least <= last:
+        return ""
+    return f"times (a limit of {least:.3g} s is above {last:g} s, the longest that servers tell apart)"
+
+
+def _bounds(stable: Counts, limits: Limits) -> list[tuple[float, str]]:
+    """Seconds that the p99 may take, and by which reason."""
     bounds = [(limits.p99_seconds, "")]
     if sum(stable.within.values()) and stable.requests >= limits.requests:
         theirs = stable.quantile(0.99)
         bounds.append(
             (limits.p99_ratio * theirs, f", {limits.p99_ratio:g} × the stable version's {theirs:.3g} s")
         )
-    for bound, why in bounds:
+    return bounds
+
+
+def _times(new: Counts, stable: Counts, limits: Limits, chance: float) -> list[str]:
+    found = []
+    for bound, why in _bounds(stable, limits):
         edge, slower, timed = new.slower_than(bound)
         if timed and at_least(slower, timed, BEYOND) < chance:
             slow = f"{_part(slower, timed)} requests took more than {edge:g} s"

@@ -74,6 +74,7 @@ class Judge:
         self._look_at_the_gateway(now, FINAL if enough else EARLY)
         if enough:
             self._look_at_outcomes()
+            self._note(judging.beyond(self.new, self.old, self.limits))
         wrong = judging.complaints(self.new, self.old, self.limits, FINAL if enough else EARLY)
         if wrong:
             raise Unfit("; ".join(wrong))
@@ -149,7 +150,7 @@ class Judge:
         )
 
     def _note(self, what: str) -> None:
-        if what not in self.unknown:
+        if what and what not in self.unknown:
             self.unknown.append(what)
 
 

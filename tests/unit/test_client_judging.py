@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from client import live
-from client.judging import EARLY, FINAL, Counts, Limits, at_least, complaints, more_than
+from client.judging import EARLY, FINAL, Counts, Limits, at_least, beyond, complaints, more_than
 from client.live import Look
 
 LIMITS = Limits()
@@ -80,6 +80,18 @@ def test_a_quantile_lies_between_the_edges_of_its_bucket() -> None:
     assert counts.slower_than(0.15) == (0.2, 0, 100)
     assert counts.slower_than(0.05) == (0.1, 50, 100)
     assert counts.slower_than(5) == (math.inf, 0, 100)
+
+
+def test_a_limit_above_what_servers_tell_apart_is_named() -> None:
+    """Nothing is ever slower than it, as far as anybody knows."""
+    slow = Counts(requests=100, within={0.1: 0, 5.0: 0, math.inf: 100})
+    limits = Limits(p99_seconds=7)
+    assert complaints(slow, Counts(), limits, FINAL) == []
+    assert beyond(slow, Counts(), limits).startswith("times (a limit of 7 s is above 5 s, the longest that")
+    assert beyond(slow, Counts(), Limits(p99_seconds=5)) == ""
+    assert complaints(slow, Counts(), Limits(p99_seconds=5), FINAL) != []
+    quick = Counts(requests=100, within={0.1: 100, 5.0: 100, math.inf: 100})
+    assert beyond(slow, quick, limits) == "", "the stable version's time is another limit"
 
 
 def test_slower_than_the_stable_version_is_a_complaint_also_within_the_limit() -> None:

@@ -143,6 +143,12 @@ def test_what_is_not_known_is_noted_and_not_passed_over(world: World) -> None:
     assert [note.split(" (")[0] for note in record.notes] == ["answers at the Gateway", "live accuracy"]
 
 
+def test_a_limit_on_times_that_cannot_be_judged_is_noted(world: World) -> None:
+    limits = replace(LIMITS, p99_seconds=1.5, p99_ratio=1000)
+    record = promote(world.platform, "delay", "4", to=CANARY, limits=limits)
+    assert [note for note in record.notes if note.startswith("times (a limit of 1.5 s is above 1 s")]
+
+
 def test_a_version_that_is_more_often_wrong_is_rolled_back(world: World) -> None:
     world.outcomes = {"3": (500, 100), "4": (200, 100)}
     assert "live accuracy is worse" in start(world, CANARY).reason
