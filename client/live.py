@@ -7,6 +7,7 @@ whole rule is read too, because a request that reaches no server is counted nowh
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -117,12 +118,15 @@ def _growth(before: Look, now: Look) -> Iterable[tuple[tuple[str, ...], int]]:
 
 OUTCOMES = """
 SELECT version, count(*), count(*) FILTER (WHERE NOT hit) FROM scored
-WHERE model = %s AND version = ANY(%s) AND experiment IS NULL AND at >= %s GROUP BY version
+WHERE model = %s AND version = ANY(%s) AND experiment IS NULL AND at >= now() - %s
+GROUP BY version
 """
 
 
 def outcomes(platform: Platform, model: str, versions: list[str], began: str) -> dict[str, tuple[int, int]]:
     """`(known, wrong)` of each version's decisions since `began` (ISO 8601); empty where there is no log.
+
+    Only how long that was ago is told to the log, which has a clock of its own.
 
     Raises:
         LogAway: the database does not answer.
@@ -131,9 +135,10 @@ def outcomes(platform: Platform, model: str, versions: list[str], began: str) ->
 
     if "BOOKINGS_DATABASE" not in platform.access:
         return {}
+    ago = datetime.now(UTC) - datetime.fromisoformat(began)
     try:
         with platform.bookings() as database:
-            rows: list[Any] = database.execute(OUTCOMES, [model, versions, began]).fetchall()
+            rows: list[Any] = database.execute(OUTCOMES, [model, versions, ago]).fetchall()
     except psycopg.errors.UndefinedTable:
         return {}
     except psycopg.OperationalError as error:

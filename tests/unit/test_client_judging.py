@@ -3,8 +3,10 @@
 import itertools
 import math
 import re
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace as Some
 from typing import Any
+from unittest.mock import MagicMock
 
 import httpx
 import psycopg
@@ -166,6 +168,20 @@ def test_a_prometheus_that_is_away_is_an_error_for_a_person() -> None:
     with pytest.raises(live.PrometheusAway, match="Prometheus does not answer, and what delay does") as error:
         live.look(Some(prometheus=away), "delay")  # type: ignore[arg-type]
     assert "kubectl -n platform-monitoring get pods" in error.value.todo
+
+
+def test_the_log_is_told_how_long_ago_it_was_and_no_time_of_another_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = MagicMock()
+    asked.__enter__.return_value.execute.return_value.fetchall.return_value = [("4", 3, 1)]
+    platform: Any = Some(access={"BOOKINGS_DATABASE": "…"}, bookings=lambda: asked)
+    began = datetime(2031, 1, 1, tzinfo=UTC)
+    clock = Some(now=lambda _: began + timedelta(minutes=5), fromisoformat=datetime.fromisoformat)
+    monkeypatch.setattr(live, "datetime", clock)
+    assert live.outcomes(platform, "delay", ["4"], began.isoformat()) == {"4": (3, 1)}
+    (call,) = asked.__enter__.return_value.execute.call_args_list
+    assert call.args[1] == ["delay", ["4"], timedelta(minutes=5)]
 
 
 def test_a_log_that_is_away_is_an_error_for_a_person_too() -> None:

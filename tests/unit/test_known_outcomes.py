@@ -1,6 +1,7 @@
 """What the bandit and a rollout read of the log of predictions, by a real PostgreSQL."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -73,6 +74,15 @@ def platform(url: str) -> Any:
 def test_a_rollout_counts_the_wrong_decisions_of_its_versions_since_it_began(log: str) -> None:
     fill(log)
     assert live.outcomes(platform(log), "delay", ["3", "4"], BEGAN) == {"3": (2, 1), "4": (1, 0)}
+
+
+def test_a_rollout_goes_by_the_clock_of_the_log(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that the rollout runs on is an hour ahead."""
+    began = datetime.now(UTC) + timedelta(hours=1)
+    clock = Some(now=lambda _: began + timedelta(seconds=60), fromisoformat=datetime.fromisoformat)
+    monkeypatch.setattr(live, "datetime", clock)
+    predict(log, "3", True, at="now")
+    assert live.outcomes(platform(log), "delay", ["3"], began.isoformat()) == {"3": (1, 0)}
 
 
 def test_where_nothing_was_ever_logged_no_outcome_is_known(postgresql: postgres.Server) -> None:
