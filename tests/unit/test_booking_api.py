@@ -185,6 +185,9 @@ def test_two_at_once_get_the_same_answer(booking: Under) -> None:
         return ModelServer.answer(booking.model)
 
     booking.model.answer = answer  # type: ignore[method-assign]
+    booking.model.version = "twice"
+    counted = 'booking_quotes_total{decision="insurance",variant="",version="twice"}'
+    before = booking.metric(counted)
     answers: list[dict[str, Any]] = []
     threads = [threading.Thread(target=lambda: answers.append(booking.quote("r-1").json())) for _ in range(2)]
     for thread in threads:
@@ -194,6 +197,7 @@ def test_two_at_once_get_the_same_answer(booking: Under) -> None:
     assert len(booking.model.asked) == 2
     assert answers[0] == answers[1]
     assert [row["score"] for row in booking.rows()] == [answers[0]["score"]]
+    assert booking.metric(counted) - before == 1, "it is one quote"
 
 
 # --- what cannot be answered --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The server of models: what a signature lets through, in which words it refuses, which files are served."""
 
+import asyncio
 import hashlib
 import subprocess
 import textwrap
@@ -13,7 +14,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from workloads.serve_model import answers
+from workloads.serve_model import answers, metrics
 from workloads.serve_model.model import Loaded, WrongFiles, digest_of
 from workloads.serve_model.signature import Columns, Tensor, Tensors, Unfit, Unservable, of_schema
 
@@ -233,3 +234,11 @@ def test_the_digest_is_what_sha256sum_says(folder: Path) -> None:
     script = "find . -type f -size +0 -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum"
     listed = subprocess.run(["sh", "-c", script], cwd=folder, check=True, capture_output=True)
     assert digest_of(folder) == f"sha256:{hashlib.sha256(listed.stdout).hexdigest()}"
+
+
+@pytest.mark.parametrize(("error", "code"), [(asyncio.CancelledError(), 499), (ValueError(), 500)])
+def test_a_request_that_was_cancelled_is_no_failure_of_the_version(error: BaseException, code: int) -> None:
+    series = metrics.Series("delay", f"ends-with-{code}")
+    with pytest.raises(type(error)), series.request("grpc"):
+        raise error
+    assert metrics.REQUESTS.labels("delay", f"ends-with-{code}", "grpc", str(code))._value.get() == 1

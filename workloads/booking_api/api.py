@@ -87,8 +87,9 @@ class Service:
             decision=offer.decision,
             price=offer.price,
         )
-        logged = await journal.keep(self.database, prediction)
-        metrics.QUOTES.labels(logged.version, logged.variant or "", logged.decision).inc()
+        logged, new = await journal.keep(self.database, prediction)
+        if new:
+            metrics.QUOTES.labels(logged.version, logged.variant or "", logged.decision).inc()
         return logged
 
 

@@ -91,15 +91,17 @@ async def find(database: Database, request_id: str) -> Prediction | None:
     return Prediction(**found[0]) if found else None
 
 
-async def keep(database: Database, prediction: Prediction) -> Prediction:
-    """Log a prediction; returns what is logged for that request, which is another one if that came first."""
+async def keep(database: Database, prediction: Prediction) -> tuple[Prediction, bool]:
+    """Log a prediction; returns what is logged for that request, and whether it is this one: another may have
+    come first.
+    """
     row = asdict(prediction) | {"features": json.dumps(prediction.features)}
     new = await database.rows(KEEP, row)
     if new:
-        return replace(prediction, at=new[0]["at"])
+        return replace(prediction, at=new[0]["at"]), True
     found = await find(database, prediction.request_id)
     assert found is not None, "rows are never deleted"
-    return found
+    return found, False
 
 
 async def record(database: Database, outcomes: Sequence[Outcome], tenant: str | None) -> int:

@@ -1,6 +1,7 @@
 """What Prometheus reads of a served model. Series carry the model's name and version."""
 
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _OF = ("model", "version")
+CANCELLED = 499
+"""The code of a request that was cancelled by who asked: no failure of the version's."""
 
 REQUESTS = Counter(
     "model_requests", "Answered requests; a gRPC status as its HTTP code.", (*_OF, "protocol", "code")
@@ -46,6 +49,9 @@ class Series:
         self._in_flight.inc()
         try:
             yield answer
+        except CancelledError:
+            answer.code = CANCELLED
+            raise
         finally:
             self._in_flight.dec()
             self._seconds.observe(time.perf_counter() - began)
