@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import subprocess
 import textwrap
 from pathlib import Path
@@ -112,6 +113,32 @@ def test_tensors_that_do_not_fit_are_refused_by_column(changes: Any, reason: str
     assert words in str(refused.value)
 
 
+FLOATS = Columns(Schema([ColSpec("float", "x"), ColSpec("double", "y")]))
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"x": 1e39, "y": 1}, "column 'x' must be a number of 32 bits, row 0 has '1e+39' (float)"),
+        ({"x": -(10**39), "y": 1}, "column 'x' must be a number of 32 bits"),
+        ({"x": 1, "y": 10**309}, "column 'y' must be a number"),
+    ],
+)
+def test_a_number_that_would_become_infinite_is_refused(row: dict[str, Any], words: str) -> None:
+    with pytest.raises(Unfit) as refused:
+        FLOATS.rows([row])
+    assert words in str(refused.value)
+    shaped = [Tensor(name, "FP64", (1,), [value]) for name, value in row.items()]
+    with pytest.raises(Unfit, match=words.partition(",")[0]):
+        FLOATS.tensors(shaped)
+
+
+def test_infinity_that_was_given_and_what_is_missing_are_numbers() -> None:
+    given = [{"x": math.inf, "y": -math.inf}, {"x": None, "y": math.nan}]
+    assert FLOATS.rows(given).isna().sum().tolist() == [1, 1]
+    assert ONE.rows([[math.inf, math.nan]])[0][0] == math.inf
+
+
 def test_a_column_that_may_be_missing_may_be_missing() -> None:
     columns = Columns(Schema([ColSpec("long", "a"), ColSpec("string", "b", required=False)]))
     assert list(columns.rows([{"a": 1}])) == ["a"]
@@ -151,6 +178,9 @@ def test_arrays_have_the_declared_type_and_shape() -> None:
         (lambda: ONE.tensors([Tensor("x", "FP32", (1, 3), [1, 2, 3])]), "must have the shape [-1, 2]"),
         (lambda: ONE.tensors([Tensor("x", "FP32", (-1, 2), [1, 2])]), "no length is below 0"),
         (lambda: ONE.tensors([]), "takes one tensor, the request has 0"),
+        (lambda: ONE.tensors([Tensor("x", "FP32", (10_001, 2), [0] * 20_002)]), "at most 10000 rows, it has"),
+        (lambda: ONE.tensors([Tensor("x", "FP32", (1, 2), [1, 1e39])]), "it holds numbers beyond that"),
+        (lambda: ONE.rows([[1, -1e39]]), "must hold float32, it holds numbers beyond that"),
         (lambda: TWO.rows([{"ids": 1}]), "must be an object of the tensors ids, x"),
         (lambda: TWO.rows([{"ids": 1.5, "x": [1, 2]}]), "must hold int64, it holds fractions"),
         (lambda: TWO.tensors([Tensor("x", "FP64", (1, 2), [1, 2])]), "the tensors ids, x, the request has x"),

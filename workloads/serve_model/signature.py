@@ -68,14 +68,26 @@ def _whole(bits: int) -> Callable[[Any], bool]:
     )
 
 
-def _number(value: Any) -> bool:
-    numbers = int | float | np.integer | np.floating
-    return isinstance(value, numbers) and not isinstance(value, bool)
+def _number(dtype: str) -> Callable[[Any], bool]:
+    """What the type can hold: it would make infinity of a number that is larger."""
+    numbers, largest = int | float | np.integer | np.floating, float(np.finfo(dtype).max)
+
+    def fits(value: Any) -> bool:
+        if not isinstance(value, numbers) or isinstance(value, bool):
+            return False
+        return not largest < abs(value) < math.inf
+
+    return fits
 
 
 KINDS = {
-    "double": Kind("float64", "FP64", ("FP32", "INT64", "UINT32", *_SMALL), "a number", _number, np.nan),
-    "float": Kind("float32", "FP32", ("FP64", "INT64", "UINT32", *_SMALL), "a number", _number, np.nan),
+    "double": Kind(
+        "float64", "FP64", ("FP32", "INT64", "UINT32", *_SMALL), "a number", _number("float64"), np.nan
+    ),
+    "float": Kind(
+        "float32", "FP32", ("FP64", "INT64", "UINT32", *_SMALL), "a number of 32 bits", _number("float32"),
+        np.nan,
+    ),
     "long": Kind("int64", "INT64", ("UINT32", *_SMALL), "a whole number", _whole(64)),
     "integer": Kind(
         "int32", "INT32", ("INT64", "UINT32", *_SMALL), "a whole number of 32 bits", _whole(32)
@@ -248,6 +260,7 @@ class Tensors:
         if tensor.datatype != expected:
             raise Unfit("type", f"tensor '{name}' must have datatype {expected}, it has {tensor.datatype}")
         values = _flat(tensor)
+        _require_few(tensor.shape[0] if tensor.shape else 0)
         return self._array(name, np.reshape(_plain(name, values), tensor.shape))
 
     def _array(self, name: str, values: Any) -> np.ndarray:
@@ -257,7 +270,7 @@ class Tensors:
             raise Unfit("type", f"tensor '{name}' must hold {dtype}, it holds {_called(made.ravel()[0])}")
         if dtype.kind in "iu" and made.dtype.kind == "f":
             raise Unfit("type", f"tensor '{name}' must hold {dtype}, it holds fractions")
-        if dtype.kind in "iu" and not _within(made, dtype):
+        if not _within(made, dtype):
             raise Unfit("type", f"tensor '{name}' must hold {dtype}, it holds numbers beyond that")
         if len(made.shape) != len(shape) or any(
             expected not in (-1, found) for expected, found in zip(shape, made.shape, strict=True)
@@ -276,15 +289,23 @@ def _plain(name: str, values: Any) -> np.ndarray:
 
 
 def _within(values: np.ndarray, dtype: np.dtype) -> bool:
-    limits = np.iinfo(dtype)
-    return bool(values.size == 0 or (limits.min <= values.min() and values.max() <= limits.max))
+    """Whether the type can hold the numbers; NaN and infinity are numbers that were given."""
+    if dtype.kind == "b":
+        return True
+    limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    given = values[np.isfinite(values)]
+    return given.size == 0 or bool(limits.min <= given.min() and given.max() <= limits.max)
 
 
 def _require_rows(instances: Any) -> None:
     if not isinstance(instances, list) or not instances:
         raise Unfit("shape", "the request must be an object with `instances`, a list of one row or more")
-    if len(instances) > MOST_ROWS:
-        raise Unfit("shape", f"a request takes at most {MOST_ROWS} rows, it has {len(instances)}")
+    _require_few(len(instances))
+
+
+def _require_few(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise Unfit("shape", f"a request takes at most {MOST_ROWS} rows, it has {rows}")
 
 
 def _by_name(given: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -301,8 +322,7 @@ def _length(tensor: Tensor) -> int:
         raise Unfit(
             "shape", f"column '{tensor.name}' must have the shape [rows], it has {list(tensor.shape)}"
         )
-    if rows > MOST_ROWS:
-        raise Unfit("shape", f"a request takes at most {MOST_ROWS} rows, it has {rows}")
+    _require_few(rows)
     return rows
 
 
