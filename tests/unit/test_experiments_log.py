@@ -43,6 +43,13 @@ def arrive(log: Any, request: str, outcome: float, minute: int) -> None:
     )
 
 
+@pytest.mark.parametrize("query", [experiments._ASSIGNED, experiments._CROSSED])
+def test_an_experiment_is_found_by_an_index(log: Any, query: str) -> None:
+    log.execute("SET enable_seqscan = off")  # An empty log is read faster than any index.
+    plan = log.execute("EXPLAIN " + query.replace("%(name)s", "'delay-v4'")).fetchall()
+    assert "predictions_by_experiment" in str(plan)
+
+
 def test_each_user_counts_once_by_the_outcome_that_was_known_first(log: Any) -> None:
     for request, user, arm in (
         ("a1", "a", "stable"),
