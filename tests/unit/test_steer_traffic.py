@@ -114,6 +114,17 @@ def test_the_weights_and_what_they_were_made_of_are_one_write(
         look(monkeypatch, {"3": (400, 200), "4": (250, 240)})
 
 
+def test_a_note_with_more_in_it_is_read_all_the_same(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a later version may have left it: what is not known does not end the process again and again."""
+    look(monkeypatch, {})
+    begun = server.note
+    assert server.route is not None
+    later = {**asdict(begun), "mood": "hopeful"}
+    server.route["metadata"]["annotations"][STEERED] = json.dumps(later)
+    assert look(monkeypatch, {"3": (400, 200), "4": (250, 240)}).startswith("moved")
+    assert server.note.since == begun.since
+
+
 def test_who_was_quicker_is_not_written_over(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     look(monkeypatch, {})
 

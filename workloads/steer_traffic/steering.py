@@ -9,7 +9,7 @@ stopped.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from workloads.steer_traffic import bandit
@@ -72,11 +72,16 @@ def arms_of(route: Mapping[str, Any]) -> dict[str, int]:
 def note_on(route: Mapping[str, Any], by: str) -> Note | None:
     """The note of the steering that goes on; None where these arms were not steered by us before.
 
+    What another version of this program wrote there beside is left out.
+
     Raises:
         Holds: there is nothing to steer.
     """
     arms, found = sorted(arms_of(route)), _note(route, STEERED)
-    return Note(**found) if found and (found["arms"], found["by"]) == (arms, by) else None
+    if not found or (found.get("arms"), found.get("by")) != (arms, by):
+        return None
+    known = {each.name for each in fields(Note)}
+    return Note(**{name: value for name, value in found.items() if name in known})
 
 
 def decide(settings: SteerTraffic, route: Mapping[str, Any], note: Note, counts: Counts) -> Move:
