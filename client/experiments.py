@@ -212,12 +212,10 @@ def judge(question: Question, log: Log) -> Report:
     refused = refusals(question, log, {each.name: each.scored for each in arms})
     comparisons = [
         comparison(question, name, log.values[pair], names[pair] == name, alpha)
-        for name in others
+        for name in (() if refused else others)
         if (pair := (names == name) | (names == control)).any()
         and min(each.scored for each in arms if each.name in (name, control)) > 1
     ]
-    if refused:
-        comparisons = []
     return Report(
         question.name, question.metric, control, question.alpha, question.expected, arms, comparisons, refused
     )

@@ -70,6 +70,12 @@ def test_no_value_yet_compares_nothing() -> None:
     assert json.loads(report.to_json())["arms"][0]["assigned"] == 5
 
 
+def test_what_is_refused_is_not_even_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "comparison", lambda *_: pytest.fail("it was compared"))
+    report = experiments.judge(ASKED, log(0.5, 0.9, share=0.45))
+    assert (report.comparisons, len(report.refusals)) == ([], 2)
+
+
 def test_arms_of_other_sizes_than_asked_are_refused() -> None:
     report = experiments.judge(ASKED, log(0.5, 0.9, share=0.45))
     assert report.comparisons == []
