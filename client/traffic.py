@@ -244,8 +244,13 @@ def require(platform: Platform, model: str) -> Route:
 
 
 def create(platform: Platform, route: Route) -> Route:
-    """Make the route, which is not there yet."""
+    """Make the route, which is not there yet.
+
+    Raises:
+        ClientError: another one has its host, it is refused, or the cluster has no routes.
+    """
     try:
+        _require_free(platform, route)
         text = request(platform.api, "POST", _path(), body=route.item, fieldManager=FIELD_MANAGER)
     except k8s.ApiException as error:
         if error.status == 404:
@@ -255,6 +260,18 @@ def create(platform: Platform, route: Route) -> Route:
             ) from error
         raise _refused(route.name, error) from error
     return Route(json.loads(text))
+
+
+def _require_free(platform: Platform, route: Route) -> None:
+    """Refuse a host that another route has: the Gateway would give each of them some of its requests."""
+    host = gateway.host(route.name)
+    for item in json.loads(request(platform.api, "GET", _path()))["items"]:
+        name = item["metadata"]["name"]
+        if name != route.name and host in (item["spec"].get("hostnames") or []):
+            raise ClientError(
+                f"HTTPRoute {outputs.NAMESPACE_WORKLOADS}/{name} has the host {host} already",
+                f"serve the model under another name: seatrial model serve NAME --from {route.name}",
+            )
 
 
 def change(platform: Platform, model: str, make: Callable[[Route], Route]) -> Route:

@@ -25,6 +25,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, rate: float = 100.0) -> None:
         self.rate, self.clock = rate, 0.0
         self.route: dict[str, Any] | None = None
+        self.others: list[dict[str, Any]] = []
         self.versions = {"3": True, "4": True}
         self.bad: dict[str, tuple[float, float, float]] = {}
         self.owed: dict[Any, float] = defaultdict(float)
@@ -121,6 +122,8 @@ class World:
 
     def request(self, _: Any, method: str, path: str, *, body: Any = None, **__: Any) -> str:
         """The API server, which refuses what was written for an older object."""
+        if method == "GET" and path.endswith("/httproutes"):
+            return json.dumps({"items": [*self.others, *([self.route] if self.route else [])]})
         if method == "POST":
             self._store(copy.deepcopy(body), 1)
         elif self.route is None:

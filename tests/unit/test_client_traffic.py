@@ -142,6 +142,17 @@ def test_a_model_without_traffic_and_a_cluster_without_routes_are_told_apart(
         traffic.create(world.platform, traffic.new("delay", "3"))
 
 
+def test_a_host_that_another_route_has_is_not_taken(world: World) -> None:
+    """A model called `booking` would have the application's."""
+    application = traffic.new("booking", "1").item
+    application["metadata"]["name"] = "booking-api"
+    world.others, world.route = [application], None
+    with pytest.raises(ClientError, match="HTTPRoute workloads/booking-api has the host"):
+        traffic.create(world.platform, traffic.new("booking", "1"))
+    assert world.route is None
+    assert traffic.create(world.platform, traffic.new("delay", "3")).name == "delay"
+
+
 def held(accepted: str, resolved: str, observed: int = 2) -> Route:
     conditions = [
         {"type": "Accepted", "status": accepted, "observedGeneration": observed},
