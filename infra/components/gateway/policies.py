@@ -1,4 +1,6 @@
-"""What holds of every request on whichever route of the Gateway: who may send it, how many, how big."""
+"""What holds of every request on whichever route of the Gateway: who may send it, how many, how big; and of
+requests on routes that say so, that they may be sent again.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +23,7 @@ def objects(
 ) -> list[kube.Manifest]:
     """A policy of each kind for the Gateway of that name; `secrets` hold the tenants' keys."""
     return [
-        _policy("ClientTrafficPolicy", metadata, gateway, _clients()),
+        _policy("ClientTrafficPolicy", metadata, gateway, _clients(settings.largest_request)),
         _policy("SecurityPolicy", metadata, gateway, _keys(key_header, secrets)),
         _policy("BackendTrafficPolicy", metadata, gateway, _limits(settings)),
     ]
@@ -33,13 +35,18 @@ def _policy(kind: str, metadata: Mapping[str, Any], gateway: str, spec: Mapping[
     return kube.object_of(API, kind, awaited, {"targetRefs": [target], **spec})
 
 
-def _clients() -> dict[str, Any]:
+def _clients(largest: str) -> dict[str, Any]:
     headers = {
         # An application that calls a model hands its own request's id on.
         "requestID": "PreserveOrGenerate",
         "earlyRequestHeaders": {"remove": [TENANT_HEADER]},
     }
-    return {"tls": {"minVersion": "1.2"}, "headers": headers}
+    return {
+        "tls": {"minVersion": "1.2"},
+        "headers": headers,
+        # A request that is longer than this is not kept to be sent again.
+        "connection": {"bufferLimit": largest},
+    }
 
 
 def _keys(header: str, secrets: Sequence[str]) -> dict[str, Any]:
@@ -64,3 +71,27 @@ def _rule(tenant: str, limit: TenantSettings) -> dict[str, Any]:
         "clientSelectors": [{"headers": [sent_by]}],
         "limit": {"requests": limit.requests, "unit": limit.per},
     }
+
+
+def repeated(settings: GatewaySettings, metadata: Mapping[str, Any], label: str) -> kube.Manifest:
+    """The policy of routes that have this label. It is merged into the Gateway's, whose limits go on; it would
+    take its place otherwise. Nobody waits for it: as long as no route has the label it has no status.
+    """
+    selector = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "matchLabels": {label: "true"}}
+    spec = {
+        "targetSelectors": [selector],
+        "mergeType": "StrategicMerge",
+        "retry": {
+            "numRetries": settings.retries,
+            # No answer of a backend is among them, not even 503: it has judged the request.
+            "retryOn": {"triggers": ["connect-failure", "refused-stream", "reset"]},
+            # No time for a single try: one that is slow is under way in a pod, and would be so twice.
+            "perRetry": {"backOff": {"baseInterval": "25ms", "maxInterval": "250ms"}},
+        },
+        "circuitBreaker": {"maxParallelRetries": settings.retries_at_once},
+        # The default, who has the least under way, is the pod that refuses at once.
+        "loadBalancer": {"type": "RoundRobin"},
+        # The default, 10 s, would leave a pod whose address is gone no time for a second try.
+        "timeout": {"tcp": {"connectTimeout": "1s"}},
+    }
+    return kube.object_of(API, "BackendTrafficPolicy", metadata, spec)
