@@ -14,6 +14,9 @@ from proofs.damage import meanwhile
 from proofs.rollouts import NAME
 from proofs.subjects.experiments import SHARES
 
+POLICIES = ("gateway.envoyproxy.io", "v1alpha1", outputs.NAMESPACE_WORKLOADS, "backendtrafficpolicies")
+"""That of the routes whose requests may be sent again is called `repeatable`."""
+
 PROXIES = f"gateway.envoyproxy.io/owning-gateway-name={outputs.GATEWAY}"
 
 
@@ -54,6 +57,37 @@ def killed_proxy(platform: Platform) -> Iterator[None]:
 
     with again_and_again(act):
         yield
+
+
+@contextmanager
+def no_retries(platform: Platform) -> Iterator[None]:
+    """The Gateway sends nothing again, on whatever route."""
+    custom = k8s.CustomObjectsApi(platform.api)
+    place = (*POLICIES, "repeatable")
+    before = custom.get_namespaced_custom_object(*place)["spec"]["retry"]
+    custom.patch_namespaced_custom_object(*place, {"spec": {"retry": None}})
+    try:
+        yield
+    finally:
+        custom.patch_namespaced_custom_object(*place, {"spec": {"retry": before}})
+
+
+@contextmanager
+def all_pods_at_once(platform: Platform) -> Iterator[None]:
+    """A rollout of the booking service takes all of its pods away before it makes others."""
+    booking.booked(platform)
+    apps, namespace = k8s.AppsV1Api(platform.api), outputs.NAMESPACE_WORKLOADS
+    before = booking.deployment(platform).spec.strategy.rolling_update
+
+    def roll(surge: Any, unavailable: Any) -> None:
+        strategy = {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
+        apps.patch_namespaced_deployment(booking.NAME, namespace, {"spec": {"strategy": strategy}})
+
+    try:
+        roll(0, "100%")
+        yield
+    finally:
+        roll(before.max_surge, before.max_unavailable)
 
 
 def unexpected_requests(platform: Platform) -> Any:

@@ -74,8 +74,8 @@ def _rule(tenant: str, limit: TenantSettings) -> dict[str, Any]:
 
 
 def repeated(settings: GatewaySettings, metadata: Mapping[str, Any], label: str) -> kube.Manifest:
-    """The policy of routes that have this label. It is merged into the Gateway's, whose limits go on; it would
-    take its place otherwise. Nobody waits for it: as long as no route has the label it has no status.
+    """The policy of routes that have this label. It is merged into the Gateway's, whose limits go on; else it
+    would take its place. Nobody waits for it: as long as no route has the label it has no status.
     """
     selector = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "matchLabels": {label: "true"}}
     spec = {

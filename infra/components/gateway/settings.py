@@ -39,8 +39,8 @@ class GatewaySettings(Settings):
     allow it; 0 for never.
     """
     retries_at_once: int = Field(default=64, ge=1)
-    """How many of those each proxy has under way on a rule of a route. What fails beyond them is answered with
-    503, so that pods that all fail do not get three times the requests.
+    """How many of those each proxy has under way on a rule of a route. What fails beyond them is answered
+    with 503, so that pods that all fail do not get three times the requests.
     """
     tenants: Mapping[Tenant, TenantSettings] = Field(default={}, max_length=14)
     """Who may send requests, by name, besides `workloads` and `trial`; each gets a key. What is said of those
