@@ -20,5 +20,5 @@ def repeated(platform: Platform, route: str) -> int:
         "Prometheus to read the counts of the Gateway's proxies",
         120,
     )
-    rules = f"httproute/{outputs.NAMESPACE_WORKLOADS}/{route}/rule/[0-9]+"
+    rules = f"httproute/{outputs.NAMESPACE_WORKLOADS}/{route}/rule/.+"
     return round(figure(platform, f'sum({AGAIN}{{envoy_cluster_name=~"{rules}"}})'))

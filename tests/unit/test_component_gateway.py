@@ -135,13 +135,6 @@ def test_it_is_bounded_how_often_and_nothing_that_was_answered_is_sent_again() -
     assert spec["loadBalancer"] == {"type": "RoundRobin"}
 
 
-def test_every_request_that_is_let_in_is_kept_to_be_sent_again() -> None:
-    larger = GatewaySettings(largest_request="4Mi")
-    found = {each["kind"]: each["spec"] for each in policies.objects(larger, {"name": "x"}, "x", "h", [])}
-    assert found["ClientTrafficPolicy"]["connection"]["bufferLimit"] == "4Mi"
-    assert found["BackendTrafficPolicy"]["requestBuffer"]["limit"] == "4Mi"
-
-
 def test_every_tenant_has_a_key_and_a_share() -> None:
     keys = spec("SecurityPolicy")["apiKeyAuth"]
     assert [each["name"] for each in keys["credentialRefs"]] == ["key-of-workloads", "key-of-trial"]

@@ -23,7 +23,7 @@ def objects(
 ) -> list[kube.Manifest]:
     """A policy of each kind for the Gateway of that name; `secrets` hold the tenants' keys."""
     return [
-        _policy("ClientTrafficPolicy", metadata, gateway, _clients(settings.largest_request)),
+        _policy("ClientTrafficPolicy", metadata, gateway, _clients()),
         _policy("SecurityPolicy", metadata, gateway, _keys(key_header, secrets)),
         _policy("BackendTrafficPolicy", metadata, gateway, _limits(settings)),
     ]
@@ -35,18 +35,13 @@ def _policy(kind: str, metadata: Mapping[str, Any], gateway: str, spec: Mapping[
     return kube.object_of(API, kind, awaited, {"targetRefs": [target], **spec})
 
 
-def _clients(largest: str) -> dict[str, Any]:
+def _clients() -> dict[str, Any]:
     headers = {
         # An application that calls a model hands its own request's id on.
         "requestID": "PreserveOrGenerate",
         "earlyRequestHeaders": {"remove": [TENANT_HEADER]},
     }
-    return {
-        "tls": {"minVersion": "1.2"},
-        "headers": headers,
-        # A request that is longer than this is not kept to be sent again.
-        "connection": {"bufferLimit": largest},
-    }
+    return {"tls": {"minVersion": "1.2"}, "headers": headers}
 
 
 def _keys(header: str, secrets: Sequence[str]) -> dict[str, Any]:
