@@ -6,7 +6,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import ClientError, Platform, outputs, traffic
+from client import ClientError, Platform, deployments, outputs, traffic
 from client.rollout_record import record_of
 from client.traffic import ROLLOUT, STEERED, Route
 from proofs import booking, rollouts
@@ -73,21 +73,28 @@ def no_retries(platform: Platform) -> Iterator[None]:
 
 
 @contextmanager
-def all_pods_at_once(platform: Platform) -> Iterator[None]:
-    """A rollout of the booking service takes all of its pods away before it makes others."""
+def hurried_service(platform: Platform) -> Iterator[None]:
+    """Pods of the booking service end at once, and a rollout takes all of them before it makes others."""
     booking.booked(platform)
-    apps, namespace = k8s.AppsV1Api(platform.api), outputs.NAMESPACE_WORKLOADS
-    before = booking.deployment(platform).spec.strategy.rolling_update
+    before = booking.deployment(platform).spec
+    update, pod = before.strategy.rolling_update, before.template.spec
+    (main,) = pod.containers
+    namespace = outputs.NAMESPACE_WORKLOADS
 
-    def roll(surge: Any, unavailable: Any) -> None:
+    def end(surge: Any, unavailable: Any, seconds: int, lifecycle: Any) -> None:
         strategy = {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
-        apps.patch_namespaced_deployment(booking.NAME, namespace, {"spec": {"strategy": strategy}})
+        changed = {"name": main.name, "lifecycle": lifecycle}
+        template = {"spec": {"terminationGracePeriodSeconds": seconds, "containers": [changed]}}
+        body = {"spec": {"strategy": strategy, "template": template}}
+        k8s.AppsV1Api(platform.api).patch_namespaced_deployment(booking.NAME, namespace, body)
+        deployments.follow(platform, namespace, booking.NAME, 180)
 
+    lifecycle = platform.api.sanitize_for_serialization(main.lifecycle)
     try:
-        roll(0, "100%")
+        end(0, "100%", 1, None)
         yield
     finally:
-        roll(before.max_surge, before.max_unavailable)
+        end(update.max_surge, update.max_unavailable, pod.termination_grace_period_seconds, lifecycle)
 
 
 def unexpected_requests(platform: Platform) -> Any:

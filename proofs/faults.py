@@ -544,8 +544,8 @@ def _of_rollouts() -> tuple[Fault, ...]:
             "each request was answered 2xx while servers were killed",
         ),
         fault(
-            "all-pods-at-once",
-            damage_rollouts.all_pods_at_once,
+            "hurried-service",
+            damage_rollouts.hurried_service,
             "the_application_is_rolled_out_alone",
             "each of 10,000 quotes was answered 2xx",
         ),

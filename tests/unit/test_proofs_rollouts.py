@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from kubernetes import client as k8s
 
 from client import outputs, waiting
 from client.errors import ClientError
@@ -107,26 +108,40 @@ def test_the_gateway_sends_again_what_it_sent_before_the_fault(monkeypatch: pyte
     assert api.patch_namespaced_custom_object.call_args.args[2:5] == (outputs.NAMESPACE_WORKLOADS, *place)
 
 
-def test_the_service_is_rolled_out_as_before_after_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    apps = MagicMock()
-    before = Some(max_surge=1, max_unavailable=0)
+def test_the_service_ends_as_before_after_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    apps, followed, lifecycle = MagicMock(), MagicMock(), {"preStop": {"sleep": {"seconds": 6}}}
+    pod = k8s.V1PodSpec(
+        containers=[
+            k8s.V1Container(
+                name="main",
+                lifecycle=k8s.V1Lifecycle(
+                    pre_stop=k8s.V1LifecycleHandler(sleep=k8s.V1SleepAction(seconds=6))
+                ),
+            )
+        ],
+        termination_grace_period_seconds=30,
+    )
+    update = Some(max_surge=1, max_unavailable=0)
+    spec = Some(strategy=Some(rolling_update=update), template=Some(spec=pod))
     monkeypatch.setattr(damage_rollouts.k8s, "AppsV1Api", lambda _: apps)
     monkeypatch.setattr(damage_rollouts.booking, "booked", lambda _: None)
-    monkeypatch.setattr(
-        damage_rollouts.booking,
-        "deployment",
-        lambda _: Some(spec=Some(strategy=Some(rolling_update=before))),
-    )
-    with pytest.raises(KeyError), damage_rollouts.all_pods_at_once(MagicMock()):
+    monkeypatch.setattr(damage_rollouts.booking, "deployment", lambda _: Some(spec=spec))
+    monkeypatch.setattr(damage_rollouts.deployments, "follow", followed)
+    with pytest.raises(KeyError), damage_rollouts.hurried_service(Some(api=k8s.ApiClient())):  # type: ignore[arg-type]
         raise KeyError("the proof's own error")
-    written = [
-        each.args[-1]["spec"]["strategy"]["rollingUpdate"]
-        for each in apps.patch_namespaced_deployment.call_args_list
-    ]
-    assert written == [
-        {"maxSurge": 0, "maxUnavailable": "100%"},
-        {"maxSurge": 1, "maxUnavailable": 0},
-    ]
+    assert followed.call_count == 2
+    broken, mended = [each.args[-1]["spec"] for each in apps.patch_namespaced_deployment.call_args_list]
+    assert broken["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": "100%"}
+    assert broken["template"]["spec"]["containers"] == [{"name": "main", "lifecycle": None}]
+    assert mended == {
+        "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {
+            "spec": {
+                "terminationGracePeriodSeconds": 30,
+                "containers": [{"name": "main", "lifecycle": lifecycle}],
+            }
+        },
+    }
 
 
 def test_a_servers_metrics_are_counted_by_the_name_that_it_gives_them() -> None:
