@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
+from client.errors import ClientError
 from client.judging import Counts
 from client.platform import Platform
 from infra import outputs
@@ -18,6 +21,8 @@ REQUESTS, SECONDS, GATEWAY = (
     "model_request_seconds_bucket",
     "envoy_cluster_upstream_rq_xx",
 )
+LOOKS_BACK = "5m"
+"""As far as Prometheus does by itself."""
 Series = Mapping[tuple[str, ...], float]
 """The value of each series, by its name and labels."""
 
@@ -29,21 +34,30 @@ class Look:
     series: Series = field(default_factory=dict)
 
 
+class PrometheusAway(ClientError):
+    """The counters cannot be read."""
+
+
 def look(platform: Platform, model: str) -> Look:
     """Read the counters.
 
     Raises:
-        httpx.HTTPError: Prometheus does not answer.
+        PrometheusAway: Prometheus does not answer.
     """
     labels = f'namespace="{outputs.NAMESPACE_WORKLOADS}",model="{model}"'
     # Numbers only: what goes to a shadow is counted as `rule/0-mirror-0`, and is nobody's answer.
     rules = f'envoy_cluster_name=~"httproute/{outputs.NAMESPACE_WORKLOADS}/{model}/rule/[0-9]+"'
-    queries = (f"{REQUESTS}{{{labels}}}", f"{SECONDS}{{{labels}}}", f"{GATEWAY}{{{rules}}}")
-    found: dict[tuple[str, ...], float] = {}
-    for query in queries:
-        for entry in platform.prometheus("query", query=query)["result"]:
-            found[_key(entry["metric"])] = float(entry["value"][1])
-    return Look(found)
+    selectors = (f"{REQUESTS}{{{labels}}}", f"{SECONDS}{{{labels}}}", f"{GATEWAY}{{{rules}}}")
+    # A scrape that fails hides a series until the next one: back again, all of it would pass for new.
+    queries = [f"last_over_time({selector}[{LOOKS_BACK}])" for selector in selectors]
+    try:
+        answers = [platform.prometheus("query", query=query)["result"] for query in queries]
+    except httpx.HTTPError as error:
+        raise PrometheusAway(
+            f"Prometheus does not answer, and what {model} does is known from nothing else: {error}",
+            f"see its pods: kubectl -n {outputs.NAMESPACE_MONITORING} get pods",
+        ) from error
+    return Look({_key(entry["metric"]): float(entry["value"][1]) for answer in answers for entry in answer})
 
 
 def _key(metric: Mapping[str, str]) -> tuple[str, ...]:

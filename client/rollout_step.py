@@ -3,8 +3,6 @@
 import time
 from dataclasses import replace
 
-import httpx
-
 from client import judging, live, models
 from client.judging import EARLY, FINAL, Counts, Limits
 from client.platform import Platform
@@ -46,8 +44,8 @@ class Judge:
         self.trouble = ""
         try:
             self.before = live.look(self.platform, self.model)
-        except httpx.HTTPError as error:
-            raise Unfit(f"Prometheus does not answer, so nothing can be judged: {error}") from error
+        except live.PrometheusAway as away:
+            raise Unfit(f"nothing can be judged: {away.what}") from away
 
     def done(self) -> bool:
         """Whether the version has passed the step.
@@ -58,8 +56,8 @@ class Judge:
         self._look_at_pods()
         try:
             now = live.look(self.platform, self.model)
-        except httpx.HTTPError as error:
-            self.trouble = f" (Prometheus does not answer: {error})"
+        except live.PrometheusAway as away:
+            self.trouble = f" ({away.what})"
             return self._late()
         self.trouble = ""
         self.new, self.old = (

@@ -22,11 +22,13 @@ from client.progress import Progress, Silent
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, STOPPED, Record, record_of
 from client.rollout_step import Judge, Unfit
 from client.traffic import STEERED, Route
-from client.warming import require_answering, require_counted, retire
+from client.warming import require_answering, require_counted, require_ready, retire
 from infra import outputs
 
 STEPS: dict[str, tuple[float, ...]] = {CANARY: (1, 5), STABLE: (1, 5, 25, 50, 100)}
 """Percent of the requests, by what is aimed at."""
+LEAST = 100 / traffic.TOTAL
+"""The smallest of them that a weight can say."""
 POLL = 3.0
 """Seconds between two looks."""
 SILENCE = 5 * POLL
@@ -73,13 +75,12 @@ def promote(
     return record
 
 
-def rollback(platform: Platform, model: str, progress: Progress | None = None) -> Record:
+def rollback(platform: Platform, model: str) -> Record:
     """Give back the weights from before the last rollout, at once; one that is under way is ended.
 
     Raises:
-        ClientError: there was none, or a version that would get traffic is not served any more.
+        ClientError: there was none, or a version that would get traffic is not served any more, or not ready.
     """
-    progress = progress or Silent()
     record = record_of(traffic.require(platform, model))
     if record is None or record.ended == ROLLED_BACK or not record.former:
         raise ClientError(
@@ -87,7 +88,8 @@ def rollback(platform: Platform, model: str, progress: Progress | None = None) -
             f"see what gets its traffic: seatrial model status {model}",
         )
     for version in record.former:
-        require_answering(platform, model, version, progress)
+        # Not asked first: what had the traffic must get it back also while the object store, say, is away.
+        require_ready(platform, model, version)
 
     def back(route: Route) -> Route:
         found = record_of(route) or record
@@ -140,17 +142,17 @@ def fitting(to: str, steps: Sequence[float] | None) -> tuple[float, ...]:
     """The steps to an aim, percent.
 
     Raises:
-        ClientError: they do not rise, or do not end where the aim is.
+        ClientError: they do not rise, begin below what a weight can say, or do not end where the aim is.
     """
     if to not in STEPS:
         raise ClientError(f"a version is promoted to canary or stable, not to '{to}'", "name one of them")
     chosen = tuple(float(step) for step in (STEPS[to] if steps is None else steps))
     chosen += (100.0,) if to == STABLE and chosen and chosen[-1] < 100 else ()
     rising = all(before < after for before, after in zip((0.0, *chosen), chosen, strict=False))
-    if not chosen or not rising or chosen[-1] > (100 if to == STABLE else 99):
+    if not chosen or not rising or chosen[0] < LEAST or chosen[-1] > (100 if to == STABLE else 99):
         raise ClientError(
             f"steps {', '.join(f'{step:g}' for step in chosen) or '(none)'} cannot lead to {to}",
-            "give rising percentages, e.g. 1,5,25; a canary keeps below 100",
+            f"give rising percentages from {LEAST:g} on, e.g. 1,5,25; a canary keeps below 100",
         )
     return chosen
 
@@ -189,8 +191,8 @@ def _begin(
         progress.say(
             f"    goes on with the rollout of {found.began}: {found.passed} of {len(found.steps)} steps done"
         )
-    elif set(route.weights) == {version}:
-        same = found is not None and found.version == version
+    elif {of for of, weight in route.weights.items() if weight} == {version}:
+        same = found is not None and (found.version, found.ended) == (version, STABLE)
         return found if same and found else Record("", version, STABLE, (100.0,), {}, _now(), 1, ended=STABLE)
     else:
         has = 100 * route.shares.get(version, 0.0)
@@ -292,32 +294,34 @@ class _Rollout:
         """The weights and what is now known, in one; waits until the Gateway has taken them."""
         weights = {version: weight for version, weight in weights.items() if weight}
         record = replace(self.record, beat=self.record.beat + 1, **changes)  # type: ignore[arg-type]
-
-        def make(route: Route) -> Route:
-            self._require_ours(route)
-            return record.on(route.weighed(weights))
-
-        changed = traffic.change(self.platform, self.model, make)
-        self.record, self.weights = record, weights
+        # What goes back goes back in any case: a write whose answer was lost looks like somebody else's.
+        changed = self._change(record, weights, anyway=record.ended == ROLLED_BACK)
+        self.weights = weights
         traffic.in_force(self.platform, changed)
 
     def _beat(self) -> None:
         """Say that this is worked on, and see whether it is still ours."""
-        record = replace(self.record, beat=self.record.beat + 1)
+        self._change(replace(self.record, beat=self.record.beat + 1), self.weights)
+
+    def _change(self, record: Record, weights: dict[str, int], *, anyway: bool = False) -> Route:
+        """Write both, unless somebody else has changed the weights: then that is noted, and they stay."""
 
         def make(route: Route) -> Route:
             self._require_ours(route)
-            if route.weights != self.weights:
-                return replace(record, ended=STOPPED, reason="somebody else changed the weights").on(route)
-            return record.on(route)
+            if not anyway and route.weights != self.weights:
+                reason = "somebody else changed the weights"
+                return replace(self.record, beat=record.beat, ended=STOPPED, reason=reason).on(route)
+            return record.on(route if route.weights == weights else route.weighed(weights))
 
-        self.record = record_of(traffic.change(self.platform, self.model, make)) or record
-        if self.record.ended:
+        changed = traffic.change(self.platform, self.model, make)
+        self.record = record_of(changed) or record
+        if self.record.ended == STOPPED:
             raise Superseded(
                 f"somebody else changed the weights of {self.model}; the rollout of version "
                 f"{self.record.version} has stopped and leaves them",
                 f"see them: seatrial model status {self.model}",
             )
+        return changed
 
     def _require_ours(self, route: Route) -> None:
         now = record_of(route)

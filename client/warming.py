@@ -19,11 +19,11 @@ QUIET = 40.0
 POLL = 2.0
 
 
-def require_answering(platform: Platform, model: str, version: str, progress: Progress) -> None:
-    """Ask the version itself, past the Gateway, until it is warm.
+def require_ready(platform: Platform, model: str, version: str) -> None:
+    """Whether the version's pods are there, by what KServe says.
 
     Raises:
-        ClientError: it is not served, is not ready, or does not answer as itself.
+        ClientError: it is not served, or not ready.
     """
     found = {entry.version: entry for entry in models.served(platform, model)}
     if version not in found or not found[version].ready:
@@ -32,6 +32,15 @@ def require_answering(platform: Platform, model: str, version: str, progress: Pr
             f"version {version} of {model} {state}",
             f"serve it: seatrial model serve {model} {version}; see: seatrial model status {model}",
         )
+
+
+def require_answering(platform: Platform, model: str, version: str, progress: Progress) -> None:
+    """Ask the version itself, past the Gateway, until it is warm.
+
+    Raises:
+        ClientError: it is not served, is not ready, or does not answer as itself.
+    """
+    require_ready(platform, model, version)
     step = f"{model} version {version} answers"
     progress.begin(step)
     body = models.example(platform, model, version)

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 import workloads
-from client import ClientError, models, registry
+from client import ClientError, Platform, models, registry, traffic
+from infra import outputs
 from seatrial import rollout
 from seatrial.connection import connect, workloads_run_in
 from seatrial.console import ConsoleProgress, out
@@ -20,6 +21,8 @@ app.command()(rollout.divide)
 
 SERVER = "model-server"
 """The image that models are served from."""
+REGISTERED = {"delay": "delay-classifier"}
+"""What the registry calls the model that the booking service asks for."""
 
 NameArgument = Annotated[
     str, typer.Argument(help="What routes and protocols call the model, for example delay.")
@@ -33,8 +36,13 @@ def serve(
     name: NameArgument,
     version: Annotated[str | None, typer.Argument(help="The number; the newest, when none is given.")] = None,
     registered: Annotated[
-        str, typer.Option("--from", help="What MLflow's registry calls the model.")
-    ] = "delay-classifier",
+        str | None,
+        typer.Option(
+            "--from",
+            help="What MLflow's registry calls the model; like the versions that are served, or NAME itself "
+            "(delay-classifier for delay).",
+        ),
+    ] = None,
     stack: StackOption = LOCAL_STACK,
     replicas: Annotated[int, typer.Option(min=1, help="Pods of this version.")] = 1,
     memory: Annotated[str, typer.Option(help="What each pod may use, for example 2Gi.")] = models.Size.memory,
@@ -45,7 +53,7 @@ def serve(
     size = models.Size(replicas=replicas, memory=memory)
     with connect(stack) as platform, ConsoleProgress() as progress:
         runs_in = workloads.image_of(workloads_run_in(stack, image), SERVER)
-        found = registry.resolve(platform, registered, version)
+        found = registry.resolve(platform, registered or registered_as(platform, name), version)
         served = models.serve(
             platform, found, name=name, image=runs_in, size=size, wait=wait, progress=progress
         )
@@ -72,10 +80,41 @@ def list_(
 
 @app.command()
 def withdraw(name: NameArgument, version: VersionArgument, stack: StackOption = LOCAL_STACK) -> None:
-    """Take a version away. It must not get requests any more."""
+    """Take a version away; refused while the model's route names it."""
     with connect(stack) as platform:
+        require_unnamed(platform, name, version)
         models.withdraw(platform, name, version)
     out.print(f"{models.service_name(name, version)} is gone")
+
+
+def registered_as(platform: Platform, name: str) -> str:
+    """What the registry calls the model that is served under this name, or is to be.
+
+    Raises:
+        ClientError: versions of several are.
+    """
+    there = sorted({each.model for each in models.served(platform, name)})
+    if len(there) > 1:
+        raise ClientError(
+            f"served as {name} are versions of {', '.join(there)}", "say of which one this is: --from"
+        )
+    return there[0] if there else REGISTERED.get(name, name)
+
+
+def require_unnamed(platform: Platform, name: str, version: str) -> None:
+    """Refuse to take away what may get requests.
+
+    Raises:
+        ClientError: a rule of the model's route names the version.
+    """
+    route = traffic.read(platform, name)
+    if route is not None and version in route.named:
+        raise ClientError(
+            f"version {version} of {name} may get requests: its route names it",
+            f"see what it gets: seatrial model status {name}; give that to another version first (promote, "
+            f"divide, shadow); or end the model: kubectl -n {outputs.NAMESPACE_WORKLOADS} delete httproute "
+            f"{name}",
+        )
 
 
 def _tell(served: models.Served) -> None:

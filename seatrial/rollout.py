@@ -67,8 +67,8 @@ def promote(
 
 def rollback(name: Name, stack: Stack = LOCAL_STACK) -> None:
     """Give back the weights from before the last rollout, at once; also ends one that is under way."""
-    with connect(stack) as platform, ConsoleProgress() as progress:
-        tell(name, rollouts.rollback(platform, name, progress))
+    with connect(stack) as platform:
+        tell(name, rollouts.rollback(platform, name))
 
 
 def shadow(

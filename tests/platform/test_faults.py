@@ -22,11 +22,16 @@ from tests.commandline import Platform
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture
-def client(platform: Platform) -> Iterator[Client]:
+@pytest.fixture(scope="module")
+def whole(platform: Platform) -> Platform:
     """With all parts: each fault needs the proofs that it reddens."""
     platform.ok("up", "--no-prove", "--parts", parts.text(parts.ALL))
-    with Client.connect(kubeconfig=Cluster(platform.cluster).kubeconfig) as reached:
+    return platform
+
+
+@pytest.fixture
+def client(whole: Platform) -> Iterator[Client]:
+    with Client.connect(kubeconfig=Cluster(whole.cluster).kubeconfig) as reached:
         yield reached
 
 

@@ -280,3 +280,8 @@ def test_a_bandit_that_is_killed_at_any_moment_goes_on_as_if_it_had_not_been() -
 def test_settings_of_the_rules_are_those_of_the_bandit() -> None:
     assert config.reference().rules == bandit.Rules()
     assert config.tiny().rules.warm_up == 20
+
+
+def test_a_floor_that_leaves_nothing_to_choose_is_the_same_for_all() -> None:
+    shares = bandit.wanted([900, 100, 100], [1000] * 3, bandit.Rules(floor=0.5))
+    assert shares == pytest.approx([1 / 3] * 3)

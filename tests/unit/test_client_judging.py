@@ -6,6 +6,7 @@ import re
 from types import SimpleNamespace as Some
 from typing import Any
 
+import httpx
 import pytest
 
 from client import live
@@ -104,7 +105,7 @@ def answers(**series: list[dict[str, Any]]) -> Any:
 
     def prometheus(path: str, query: str) -> Any:
         assert path == "query"
-        return {"result": series.get(query.partition("{")[0], [])}
+        return {"result": series.get(query.removeprefix("last_over_time(").partition("{")[0], [])}
 
     return Some(prometheus=prometheus, access={})
 
@@ -132,6 +133,26 @@ def test_counters_are_told_apart_by_pod_and_may_begin_anew() -> None:
     assert (found.requests, found.failed, found.refused) == (10 + 3 + 7 + 2, 3, 2), "b was restarted"
     assert found.within == {0.1: 9, math.inf: 13}
     assert live.since(before, now, "3") == Counts()
+
+
+def test_a_server_whose_last_scrape_failed_is_not_taken_for_a_new_one() -> None:
+    def hidden(path: str, query: str) -> Any:
+        """Prometheus marks what it could not read; only a range looks past the mark."""
+        seen = query.endswith("[5m])") and live.REQUESTS in query
+        return {"result": counted("a", c200=900, c500=50) if seen else []}
+
+    before = live.look(Some(prometheus=hidden), "delay")  # type: ignore[arg-type]
+    now = live.look(answers(model_requests_total=counted("a", c200=903, c500=50)), "delay")
+    assert live.since(before, now, "4") == Counts(requests=3)
+
+
+def test_a_prometheus_that_is_away_is_an_error_for_a_person() -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(live.PrometheusAway, match="Prometheus does not answer, and what delay does") as error:
+        live.look(Some(prometheus=away), "delay")  # type: ignore[arg-type]
+    assert "kubectl -n platform-monitoring get pods" in error.value.todo
 
 
 def test_the_gateway_is_not_known_where_it_is_not_read() -> None:

@@ -260,6 +260,53 @@ def test_weights_that_somebody_else_changed_are_left_alone(world: World) -> None
     assert found.ended == STOPPED
 
 
+def test_weights_that_somebody_else_changed_after_the_last_look_are_left_alone_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, judged = {"3": 400, "4": 600}, Judge.done
+
+    def done(judge: Judge) -> bool:
+        over = judged(judge)
+        if over and not world.writers:
+            world.writers.append(lambda: world.write(lambda route: route.weighed(mine)))
+        return over
+
+    monkeypatch.setattr(Judge, "done", done)
+    with pytest.raises(Superseded, match="somebody else changed the weights"):
+        start(world)
+    assert world.now.weights == mine
+    found = record_of(world.now)
+    assert found is not None
+    assert (found.ended, found.passed) == (STOPPED, 0)
+
+
+def by_hand(world: World, weights: dict[str, int]) -> None:
+    """Somebody writes weights as `kubectl edit` lets them, also 0."""
+
+    def make(route: Any) -> Any:
+        made = route.weighed({version: 1 for version in weights})
+        backends = made.item["spec"]["rules"][-1]["backendRefs"]
+        for backend, weight in zip(backends, weights.values(), strict=True):
+            backend["weight"] = weight
+        return made
+
+    world.write(make)
+
+
+def test_a_version_that_got_everything_by_hand_is_stable(world: World) -> None:
+    by_hand(world, {"3": 0, "4": 1000})
+    world.bad["4"] = (1.0, 0, 0)
+    assert start(world).ended == STABLE, "there is nothing to roll out, and nothing to go back to"
+    assert world.now.weights == {"3": 0, "4": 1000}
+
+
+def test_a_version_that_was_rolled_back_and_then_got_everything_by_hand_is_stable(world: World) -> None:
+    world.bad["4"] = (1.0, 0, 0)
+    assert start(world).ended == ROLLED_BACK
+    by_hand(world, {"4": 1000})
+    assert start(world).ended == STABLE
+
+
 def test_a_stable_version_can_be_rolled_back_while_the_one_before_is_served(world: World) -> None:
     start(world, keep=True)
     assert world.now.weights == {"4": 1000}
@@ -269,6 +316,25 @@ def test_a_stable_version_can_be_rolled_back_while_the_one_before_is_served(worl
     with pytest.raises(ClientError, match="version 3 of delay is not served"):
         rollback(world.platform, "delay")
     assert world.now.weights == {"4": 1000}
+
+
+def test_a_rollback_asks_nobody_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill(world)
+
+    def away(*_: Any) -> None:
+        raise ConnectionError("the object store, which has the example to ask with, is away")
+
+    monkeypatch.setattr(rollouts, "require_answering", away)
+    assert rollback(world.platform, "delay").ended == ROLLED_BACK
+    assert world.now.weights == {"3": 1000}
+
+
+def test_a_version_that_is_not_ready_gets_nothing_back(world: World) -> None:
+    kill(world)
+    world.versions["3"] = False
+    with pytest.raises(ClientError, match="version 3 of delay is not ready"):
+        rollback(world.platform, "delay")
+    assert world.now.weights == {"3": 750, "4": 250}
 
 
 def test_nothing_is_rolled_back_where_nothing_was_rolled_out(world: World) -> None:
@@ -315,6 +381,25 @@ def test_the_weights_go_back_when_the_platform_fails_in_a_step(world: World) -> 
     assert world.now.weights == {"3": 1000}
 
 
+def test_a_prometheus_that_is_away_for_a_while_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, away = live.look, [5]
+
+    def sometimes(*given: Any) -> live.Look:
+        if "4" in world.now.weights and away[0]:
+            away[0] -= 1
+            raise live.PrometheusAway("Prometheus does not answer", "wait")
+        return look(*given)
+
+    monkeypatch.setattr(live, "look", sometimes)
+    assert start(world, CANARY).ended == CANARY
+    away[0] = 1000
+    with pytest.raises(ClientError, match="Prometheus does not answer"):
+        start(world)
+    assert world.now.weights == {"3": 950, "4": 50}, "nothing was begun"
+
+
 def test_a_shadow_gets_copies_until_it_gets_requests_of_its_own(world: World) -> None:
     assert shadow(world.platform, "delay", "4").shadow == "4"
     with pytest.raises(ClientError, match="version 3 of delay gets requests already"):
@@ -332,6 +417,7 @@ def test_a_shadow_gets_copies_until_it_gets_requests_of_its_own(world: World) ->
         ("canary", [], "cannot lead to canary"),
         ("stable", [0, 50], "cannot lead to stable"),
         ("stable", [50, 101], "cannot lead to stable"),
+        ("canary", [0.04, 1], "steps 0.04, 1 cannot lead to canary"),
         ("best", None, "not to 'best'"),
     ],
 )

@@ -20,7 +20,7 @@ from aiohttp import web
 from tests.unit import virtual_time
 from workloads import common
 from workloads.common import HopelessError, WorkloadError
-from workloads.generate_load import bookings, config, main
+from workloads.generate_load import bookings, config, main, manifest
 from workloads.generate_load.control import control
 from workloads.generate_load.echo import Behaviour, Echo, serving
 from workloads.generate_load.load import Running, run
@@ -521,3 +521,9 @@ def certificate(folder: Path, name: str) -> tuple[str, ssl.SSLContext]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "both.pem")
     return pem, context
+
+
+def test_a_load_that_is_told_to_end_has_time_to_keep_what_it_has() -> None:
+    (job,) = manifest.objects("registry.example/seatrial/workloads:0123")
+    left = job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert left > config.reference().timeout + 20, "for the last answers, and for the object store"

@@ -173,6 +173,30 @@ def test_what_is_no_request_at_all_is_refused_too(server: Server, body: bytes) -
     assert server.http.post("/v1/models/other:predict", json={"instances": [ROW]}).status_code == 404
 
 
+def test_json_that_is_not_called_so_is_refused_with_what_is_missing(server: Server) -> None:
+    as_curl_does = {"content-type": "application/x-www-form-urlencoded"}
+    answer = server.http.post("/v1/models/delay:predict", json={"instances": [ROW]}, headers=as_curl_does)
+    assert answer.status_code == 400
+    assert "content-type: application/json" in answer.json()["error"]
+
+
+def test_nobody_who_may_ask_the_model_can_take_it_away(server: Server) -> None:
+    import grpc
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+    from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as stubs
+
+    for way in ("unload", "load"):
+        answer = server.http.post(f"/v2/repository/models/delay/{way}")
+        assert (answer.status_code, answer.json()) == (400, {"error": "what is served here does not change"})
+    asked = messages.RepositoryModelUnloadRequest(model_name="delay")
+    with grpc.insecure_channel(server.grpc) as channel:
+        unload = stubs.GRPCInferenceServiceStub(channel).RepositoryModelUnload
+        with pytest.raises(grpc.RpcError) as refused:
+            unload(asked, timeout=60)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert server.v1(ROW).status_code == 200
+
+
 def test_told_to_end_it_is_not_ready_answers_for_a_while_and_finishes_what_is_under_way(folder: Path) -> None:
     with serving(folder) as server:
         server.process.send_signal(signal.SIGTERM)

@@ -9,6 +9,8 @@ import pytest
 import requests
 
 import workloads
+from workloads.common import HopelessError
+from workloads.settings import changed
 from workloads.steer_traffic import config, gateway, main
 from workloads.steer_traffic.steering import STEERED, Holds, Note
 
@@ -195,3 +197,10 @@ def test_a_setting_that_there_is_not_is_refused_before_anything_is_deployed() ->
 def test_the_note_survives_json() -> None:
     note = Note("b", "2013-07-01", ["3"], {"3": 1}, 2, {"3": 0.5})
     assert Note(**json.loads(json.dumps(asdict(note)))) == note
+
+
+@pytest.mark.parametrize("wrong", ["every=0", "batch=0", "mature=-1", "margin=1", "floor=0.6", "most=0"])
+def test_settings_that_steer_nowhere_are_refused(wrong: str) -> None:
+    name = wrong.partition("=")[0]
+    with pytest.raises(HopelessError, match=f"setting {name} must be"):
+        changed(config.reference(), [wrong])

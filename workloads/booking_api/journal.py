@@ -30,7 +30,11 @@ GIVEN = """
 unnest(%(ids)s::text[], %(outcomes)s::double precision[], %(sources)s::text[])
     AS given (request_id, outcome, source)
 """
-UNKNOWN = f"SELECT request_id FROM {GIVEN} WHERE request_id NOT IN (SELECT request_id FROM predictions)"
+UNKNOWN = f"""
+SELECT request_id FROM {GIVEN}
+WHERE NOT EXISTS (SELECT FROM predictions there WHERE there.request_id = given.request_id)
+"""
+"""By the index: NOT IN would read the whole log for each list of outcomes."""
 RECORD = f"""
 INSERT INTO outcomes (request_id, outcome, source) SELECT request_id, outcome, source FROM {GIVEN}
 ON CONFLICT (request_id) DO NOTHING

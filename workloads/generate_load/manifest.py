@@ -25,6 +25,8 @@ def objects(
         memory="128Mi",
         memory_limit="512Mi",
     )
-    spec = {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "template": pod(name, main)}
+    # Told to end, it waits for what is under way and puts what it has into the object store.
+    template = pod(name, main, terminationGracePeriodSeconds=60)
+    spec = {"backoffLimit": 0, "activeDeadlineSeconds": 3600, "template": template}
     metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
     return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]

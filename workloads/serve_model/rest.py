@@ -8,11 +8,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve.errors import InvalidInput, ModelNotFound, ServerNotReady
-from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 
 from .metrics import Series
-from .served import Plane, Served
+from .served import Fixed, Plane, Served
 
 KEEP_ALIVE = 3700
 """Seconds that an idle connection is kept: longer than by a proxy, which would else meet a closed one."""
@@ -29,7 +28,7 @@ class Rest(RESTServer):
         super().__init__(
             self._app,
             plane,
-            ModelRepositoryExtension(plane.model_registry),
+            Fixed(plane.model_registry),
             port,
             grace_period=grace,
             timeout_keep_alive=KEEP_ALIVE,

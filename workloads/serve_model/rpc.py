@@ -7,10 +7,9 @@ from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as stubs
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.servicer import InferenceServicer
-from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from .metrics import Series
-from .served import Plane, Served
+from .served import Fixed, Plane, Served
 
 MOST_BYTES = 64 << 20
 """Of one message."""
@@ -40,7 +39,7 @@ class Servicer(InferenceServicer):
     """KServe's, with the version in the initial metadata and each call counted."""
 
     def __init__(self, served: Served, plane: Plane, series: Series) -> None:
-        super().__init__(plane, ModelRepositoryExtension(plane.model_registry))
+        super().__init__(plane, Fixed(plane.model_registry))
         self._version, self._series = served.version, series
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 from kserve.protocol.dataplane import DataPlane
+from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
 from . import answers
 from .metrics import Series
@@ -30,7 +31,10 @@ class Served(Model):
             if isinstance(payload, InferRequest):
                 return self.loaded.inputs.tensors([_tensor(each) for each in payload.inputs]), payload
             if not isinstance(payload, dict):
-                raise Unfit("type", "the request must be a JSON object with `instances`")
+                raise Unfit(
+                    "type",
+                    "the request must be a JSON object with `instances`, as content-type: application/json",
+                )
             return self.loaded.inputs.rows(payload.get("instances")), None
         except Unfit as unfit:
             self._series.refused(unfit.reason)
@@ -95,3 +99,12 @@ class Plane(DataPlane):
         about = await super().model_metadata(model_name)
         model = self.get_model_from_registry(model_name)
         return {**about, "platform": "mlflow", "versions": [model.version]}
+
+
+class Fixed(ModelRepositoryExtension):
+    """KServe's, which would let whoever may ask the model also take it away."""
+
+    async def load(self, model_name: str) -> None:
+        raise InvalidInput("what is served here does not change")
+
+    unload = load

@@ -5,6 +5,7 @@ A request that is refused never reaches the model. Of the two kinds of signature
 become a data frame, tensors become arrays.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -309,7 +310,7 @@ def _flat(tensor: Tensor) -> Any:
     """The values in row-major order, as many as the shape says."""
     if any(length < 0 for length in tensor.shape):
         raise Unfit("shape", f"'{tensor.name}' has the shape {list(tensor.shape)}: no length is below 0")
-    values = tensor.values
+    values = [] if tensor.values is None else tensor.values
     if isinstance(values, np.ndarray):
         values = values.ravel()
     else:
@@ -317,7 +318,8 @@ def _flat(tensor: Tensor) -> Any:
             if not all(isinstance(each, list) for each in values):
                 raise Unfit("shape", f"'{tensor.name}' is ragged: its lists are not of one depth")
             values = [value for each in values for value in each]
-    expected = int(np.prod(tensor.shape))
+    # By Python's own numbers: NumPy's begin anew beyond 64 bits.
+    expected = math.prod(tensor.shape)
     if len(values) != expected:
         raise Unfit(
             "shape",

@@ -76,8 +76,9 @@ def wanted(hits: Sequence[int], known: Sequence[int], rules: Rules) -> list[floa
     if min(known) < rules.warm_up:
         return [1 / arms] * arms
     found = best(hits, known, rules.margin)
-    free = 1 - arms * rules.floor
-    return [rules.floor + free * (probability + found.none / arms) for probability in found.probability]
+    floor = min(rules.floor, 1 / arms)
+    free = 1 - arms * floor
+    return [floor + free * (probability + found.none / arms) for probability in found.probability]
 
 
 def moved(now: Mapping[str, float], to: Mapping[str, float], most: float) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from workloads.common import HopelessError
 from workloads.steer_traffic.bandit import Rules
 
 
@@ -23,6 +24,18 @@ class SteerTraffic:
     margin: float = Rules.margin
     floor: float = Rules.floor
     most: float = Rules.most
+
+    def __post_init__(self) -> None:
+        for name, fits, wanted in (
+            ("every", self.every > 0, "above 0"),
+            ("batch", self.batch >= 1, "at least 1"),
+            ("mature", self.mature >= 0, "at least 0"),
+            ("margin", 0 <= self.margin < 1, "from 0 to below 1"),
+            ("floor", 0 <= self.floor <= 0.5, "from 0 to 0.5"),
+            ("most", 0 < self.most <= 1, "above 0 and at most 1"),
+        ):
+            if not fits:
+                raise HopelessError(f"setting {name} must be {wanted}, it is {getattr(self, name)}")
 
     @property
     def rules(self) -> Rules:
