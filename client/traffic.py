@@ -159,7 +159,12 @@ def new(model: str, version: str) -> Route:
     metadata = {
         "name": model,
         "namespace": outputs.NAMESPACE_WORKLOADS,
-        "labels": {outputs.MODEL_LABEL: model, WORKLOAD_LABEL: model},
+        "labels": {
+            outputs.MODEL_LABEL: model,
+            WORKLOAD_LABEL: model,
+            # A prediction changes nothing: who asks twice gets the same answer twice.
+            outputs.REPEATABLE_LABEL: "true",
+        },
     }
     rule = {"name": DEFAULT, "backendRefs": [backend(model, version, TOTAL)]}
     spec = {"parentRefs": [gateway.parent()], "hostnames": [gateway.host(model)], "rules": [rule]}

@@ -9,9 +9,15 @@ LOOK = "see what holds it up: kubectl get pods -A; kubectl get events -A"
 
 
 def until(
-    holds: Callable[[], bool], what: str, patience: float = 180, *, every: float = 0.5, todo: str = LOOK
+    holds: Callable[[], bool],
+    what: str | Callable[[], str],
+    patience: float = 180,
+    *,
+    every: float = 0.5,
+    todo: str = LOOK,
 ) -> None:
-    """Wait for `holds`, which is what `what` names; it is asked every so many seconds, at least once.
+    """Wait for `holds`, which is what `what` names; it is asked every so many seconds, at least once. `what`
+    may be a function, which is called when it is late, to tell what was seen last.
 
     Raises:
         ClientError: it did not hold within `patience` seconds.
@@ -19,5 +25,6 @@ def until(
     deadline = time.monotonic() + patience
     while not holds():
         if time.monotonic() > deadline:
-            raise ClientError(f"waited {patience:.0f} s for {what}", todo)
+            named = what if isinstance(what, str) else what()
+            raise ClientError(f"waited {patience:.0f} s for {named}", todo)
         time.sleep(every)

@@ -65,6 +65,8 @@ SECRET_GATEWAY_KEY = "gateway-key-{tenant}"
 """Secret in NAMESPACE_SERVING: a tenant's key, under the tenant's name."""
 TENANT_TRIAL = "trial"
 """A tenant who may send little, to see what happens to more."""
+REPEATABLE_LABEL = "seatrial.dev/repeatable"
+"""Label of a route, with the value `true`: a request that broke off may be sent again, to another pod."""
 DOMAIN = "platform.test"
 """What the hosts of routes end with: `<name>.platform.test`."""
 

@@ -280,6 +280,7 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
         key_secret=outputs.SECRET_GATEWAY_KEY,
         domain=outputs.DOMAIN,
         routes_from=outputs.NAMESPACE_WORKLOADS,
+        repeatable=outputs.REPEATABLE_LABEL,
     )
     return Gateway("gateway", stack.chosen.gateway, inputs, stack.opts)
 

@@ -6,13 +6,16 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import ClientError, Platform, outputs, traffic
+from client import ClientError, Platform, deployments, outputs, traffic
 from client.rollout_record import record_of
 from client.traffic import ROLLOUT, STEERED, Route
 from proofs import booking, rollouts
 from proofs.damage import meanwhile
 from proofs.rollouts import NAME
 from proofs.subjects.experiments import SHARES
+
+POLICIES = ("gateway.envoyproxy.io", "v1alpha1", outputs.NAMESPACE_WORKLOADS, "backendtrafficpolicies")
+"""That of the routes whose requests may be sent again is called `repeatable`."""
 
 PROXIES = f"gateway.envoyproxy.io/owning-gateway-name={outputs.GATEWAY}"
 
@@ -54,6 +57,44 @@ def killed_proxy(platform: Platform) -> Iterator[None]:
 
     with again_and_again(act):
         yield
+
+
+@contextmanager
+def no_retries(platform: Platform) -> Iterator[None]:
+    """The Gateway sends nothing again, on whatever route."""
+    custom = k8s.CustomObjectsApi(platform.api)
+    place = (*POLICIES, "repeatable")
+    before = custom.get_namespaced_custom_object(*place)["spec"]["retry"]
+    custom.patch_namespaced_custom_object(*place, {"spec": {"retry": None}})
+    try:
+        yield
+    finally:
+        custom.patch_namespaced_custom_object(*place, {"spec": {"retry": before}})
+
+
+@contextmanager
+def hurried_service(platform: Platform) -> Iterator[None]:
+    """Pods of the booking service end at once, and a rollout takes all of them before it makes others."""
+    booking.booked(platform)
+    before = booking.deployment(platform).spec
+    update, pod = before.strategy.rolling_update, before.template.spec
+    (main,) = pod.containers
+    namespace = outputs.NAMESPACE_WORKLOADS
+
+    def end(surge: Any, unavailable: Any, seconds: int, lifecycle: Any) -> None:
+        strategy = {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
+        changed = {"name": main.name, "lifecycle": lifecycle}
+        template = {"spec": {"terminationGracePeriodSeconds": seconds, "containers": [changed]}}
+        body = {"spec": {"strategy": strategy, "template": template}}
+        k8s.AppsV1Api(platform.api).patch_namespaced_deployment(booking.NAME, namespace, body)
+        deployments.follow(platform, namespace, booking.NAME, 180)
+
+    lifecycle = platform.api.sanitize_for_serialization(main.lifecycle)
+    try:
+        end(0, "100%", 1, None)
+        yield
+    finally:
+        end(update.max_surge, update.max_unavailable, pod.termination_grace_period_seconds, lifecycle)
 
 
 def unexpected_requests(platform: Platform) -> Any:

@@ -1,6 +1,5 @@
 """A backend behind the Gateway that tells what it was sent: a pod of the workloads' image with a route."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +8,7 @@ import httpx
 
 import client
 from client import Platform, gateway, outputs
+from client.waiting import until
 from proofs import probe
 from workloads import pods
 
@@ -34,10 +34,11 @@ http.server.ThreadingHTTPServer(("", 8080), Echo).serve_forever()
 
 
 @contextmanager
-def behind(platform: Platform, name: str) -> Iterator[gateway.Gateway]:
+def behind(platform: Platform, name: str, *, repeatable: bool = False) -> Iterator[gateway.Gateway]:
     """A client of the echo's route, once it answers; the echo goes afterwards."""
     client.delete_workloads(platform, name)
-    client.deploy(platform, name, manifests(probe.workload_image(platform), name), wait=False)
+    objects = manifests(probe.workload_image(platform), name, repeatable=repeatable)
+    client.deploy(platform, name, objects, wait=False)
     try:
         with gateway.Gateway(platform, name) as here:
             # Without a route there is no policy either: whoever asks is told 404.
@@ -53,19 +54,21 @@ def answers(
     """Ask until the status of the answer fits: then the route leads to its backend.
 
     Raises:
-        TimeoutError: it does not; with the last answer.
+        ClientError: it does not; with the last answer.
     """
-    deadline = time.monotonic() + patience
-    while True:
-        answer = ask()
-        if fits(answer.status_code):
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{here.base_url} still answers {answer.status_code}: {answer.text[:200]}")
-        time.sleep(0.3)
+    seen: list[httpx.Response] = []
+
+    def fitting() -> bool:
+        seen.append(ask())
+        return fits(seen[-1].status_code)
+
+    def what() -> str:
+        return f"{here.base_url}, which still answers {seen[-1].status_code}: {seen[-1].text[:200]}"
+
+    until(fitting, what, patience, every=0.3)
 
 
-def manifests(image: str, name: str) -> list[dict[str, Any]]:
+def manifests(image: str, name: str, *, repeatable: bool = False) -> list[dict[str, Any]]:
     """Deployment, Service and route."""
     main = pods.container(image, "-", [], cpu="20m", memory="64Mi", memory_limit="128Mi")
     main["command"] = ["python3", "-c", SCRIPT]
@@ -73,6 +76,7 @@ def manifests(image: str, name: str) -> list[dict[str, Any]]:
     template = pods.pod(name, main, restartPolicy="Always")
     selector = {"app.kubernetes.io/name": name}
     metadata = {"name": name, "namespace": outputs.NAMESPACE_WORKLOADS, "labels": pods.labels(name)}
+    again = {outputs.REPEATABLE_LABEL: "true"} if repeatable else {}
     route = {
         "parentRefs": [gateway.parent()],
         "hostnames": [gateway.host(name)],
@@ -94,7 +98,7 @@ def manifests(image: str, name: str) -> list[dict[str, Any]]:
         {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": metadata,
+            "metadata": {**metadata, "labels": {**metadata["labels"], **again}},
             "spec": route,
         },
     ]

@@ -468,7 +468,7 @@ def _of_the_gateway() -> tuple[Fault, ...]:
             "nobody-renews",
             damage_serving.nobody_renews,
             ("serving.a_certificate_is_renewed_before_its_end",),
-            ("the Gateway did not serve the next certificate",),
+            ("for the Gateway to serve the next certificate",),
         ),
     )
 
@@ -536,6 +536,18 @@ def _of_rollouts() -> tuple[Fault, ...]:
             damage_rollouts.killed_proxy,
             "a_promotion_loses_no_request",
             "each of 10,000 requests was answered 2xx",
+        ),
+        fault(
+            "no-retries",
+            damage_rollouts.no_retries,
+            "a_killed_model_server_fails_no_request",
+            "each request was answered 2xx while servers were killed",
+        ),
+        fault(
+            "hurried-service",
+            damage_rollouts.hurried_service,
+            "the_application_is_rolled_out_alone",
+            "each of 10,000 quotes was answered 2xx",
         ),
         fault(
             "unexpected-requests",

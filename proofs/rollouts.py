@@ -5,6 +5,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 import client
 from client import Platform, gateway, models, outputs, registry, rollouts, traffic
 from client.judging import Limits
+from client.waiting import until
 from proofs import models as known_models
 from workloads.generate_load.load import Running
 from workloads.generate_load.plan import Plan
@@ -108,19 +110,20 @@ def log(platform: Platform, kind: str, tags: dict[str, str]) -> str:
     return version
 
 
-def serve(platform: Platform, kind: str) -> str:
+def serve(platform: Platform, kind: str, replicas: int = 1) -> str:
     """Serve the version of this kind beside the others; its number."""
     found = registry.resolve(platform, NAME, registered(platform, kind))
-    models.serve(platform, found, name=NAME, image=known_models.image(platform), size=known_models.SIZE)
+    size = replace(known_models.SIZE, replicas=replicas)
+    models.serve(platform, found, name=NAME, image=known_models.image(platform), size=size)
     return found.version
 
 
 @contextmanager
-def served(platform: Platform, *kinds: str) -> Iterator[list[str]]:
+def served(platform: Platform, *kinds: str, replicas: int = 1) -> Iterator[list[str]]:
     """Versions of these kinds, of which the first gets all requests; nothing of them is left afterwards."""
     remove(platform)
     try:
-        versions = [serve(platform, kind) for kind in kinds]
+        versions = [serve(platform, kind, replicas) for kind in kinds]
         rollouts.promote(platform, NAME, versions[0], to=rollouts.STABLE)
         yield versions
     finally:
@@ -151,19 +154,32 @@ def plan(
 ) -> Plan:
     """Questions about all airlines in turn, through the Gateway; answers are counted by version."""
     example = models.example(platform, NAME, models.served(platform, NAME)[0].version)
+    bodies = [asked(example, carrier) for carrier in CARRIERS]
+    planned = asking(platform, NAME, f"/v2/models/{NAME}/infer", bodies, requests=requests, rate=rate)
+    return replace(
+        planned,
+        connections=connections,
+        headers={**planned.headers, **(headers or {})},
+        count_header="x-model-version",
+    )
+
+
+def asking(
+    platform: Platform, name: str, path: str, bodies: list[dict[str, Any]], *, requests: int, rate: float
+) -> Plan:
+    """These bodies in turn, to the route of this name, through the Gateway."""
     key = {outputs.GATEWAY_KEY_HEADER: platform.access["GATEWAY_API_KEY"]}
     return Plan(
-        url=f"https://{gateway.host(NAME)}/v2/models/{NAME}/infer",
+        url=f"https://{gateway.host(name)}{path}",
         connect=f"127.0.0.1:{platform.local('GATEWAY_URL').port}",
         ca=platform.access["GATEWAY_CA"],
-        headers={"content-type": "application/json", **key, **(headers or {})},
+        headers={"content-type": "application/json", **key},
         rate=rate,
         seconds=requests / rate + 60,
         requests=requests,
-        connections=connections,
-        bodies=tuple(json.dumps(asked(example, carrier)).encode() for carrier in CARRIERS),
+        connections=16,
+        bodies=tuple(json.dumps(body).encode() for body in bodies),
         id_header="x-request-id",
-        count_header="x-model-version",
         timeout=15.0,
     )
 
@@ -190,15 +206,17 @@ def counted(platform: Platform, requests: int, **headers: str) -> dict[str, int]
     return {version: count for version, count in result.counted.items() if count}
 
 
-def until_answered_by(platform: Platform, versions: set[str], patience: int = 20, **headers: str) -> None:
+def until_answered_by(platform: Platform, versions: set[str], patience: float = 60, **headers: str) -> None:
     """Ask until just these versions have answered in turn: then the proxies have what the Gateway took.
 
     Raises:
-        TimeoutError: others answer still.
+        ClientError: others answer still.
     """
-    seen: dict[str, int] = {}
-    for _ in range(patience):
-        seen = counted(platform, 50, **headers)
-        if set(seen) == versions:
-            return
-    raise TimeoutError(f"versions {', '.join(sorted(versions))} are to answer, there answer {seen}")
+    seen: list[dict[str, int]] = []
+
+    def fitting() -> bool:
+        seen.append(counted(platform, 50, **headers))
+        return set(seen[-1]) == versions
+
+    wanted = ", ".join(sorted(versions))
+    until(fitting, lambda: f"the proxies: versions {wanted} are to answer, there answer {seen[-1]}", patience)

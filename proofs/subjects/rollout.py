@@ -6,7 +6,10 @@ from client import Platform, live, models, rollouts, traffic
 from client.judging import Limits
 from client.progress import Silent
 from client.rollout_record import CANARY, ROLLED_BACK, STABLE, record_of
+from proofs import booking
 from proofs import rollouts as probes
+from proofs.killed import lives
+from proofs.repeated import repeated
 from proofs.rollouts import FAILING, FIRST, LIMITS, NAME, SECOND
 from proofs.run import Check, proof
 from proofs.subjects.serving_gateway import require_part
@@ -19,10 +22,11 @@ SHARES = (20.0, 50.0)
 @proof("rollout")
 def a_promotion_loses_no_request(platform: Platform, check: Check) -> None:
     """A second version takes all traffic over, the first is taken away, and of 10,000 requests sent
-    meanwhile, none of which is repeated, each is answered 2xx.
+    meanwhile, none of which is repeated by anyone, each is answered 2xx. No application has a part in it.
     """
     require_part(platform, check)
     with probes.served(platform, FIRST) as (first,):
+        before, application = repeated(platform, NAME), lives(platform, booking.SELECTOR)
         with Running(probes.plan(platform, requests=REQUESTS)) as load:
             second = probes.serve(platform, SECOND)
             record = rollouts.promote(platform, NAME, second, to=STABLE, steps=SHARES, limits=LIMITS)
@@ -31,6 +35,10 @@ def a_promotion_loses_no_request(platform: Platform, check: Check) -> None:
         check.equal(result.requests, REQUESTS, f"{REQUESTS:,} requests were sent meanwhile")
         check.equal(
             result.outcomes, {"200": REQUESTS}, f"each of {REQUESTS:,} requests was answered 2xx, at once"
+        )
+        check.equal(repeated(platform, NAME) - before, 0, "the Gateway sent none of them again")
+        check.equal(
+            lives(platform, booking.SELECTOR), application, "the pods of the booking service are as they were"
         )
         check(
             all(result.counted.get(version) for version in (first, second)),

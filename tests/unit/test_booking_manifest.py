@@ -35,6 +35,7 @@ def test_it_names_what_the_platform_promises() -> None:
     (parent,) = objects["HTTPRoute"]["spec"]["parentRefs"]
     assert parent == gateway.parent()
     assert objects["HTTPRoute"]["spec"]["hostnames"] == [f"booking.{outputs.DOMAIN}"]
+    assert objects["HTTPRoute"]["metadata"]["labels"][outputs.REPEATABLE_LABEL] == "true"
     assert workloads.parts("booking_api") == ("serving",)
     keys = {
         entry["valueFrom"]["secretKeyRef"]["key"]

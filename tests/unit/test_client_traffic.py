@@ -10,6 +10,7 @@ from kubernetes import client as k8s
 from client import traffic
 from client.errors import ClientError
 from client.traffic import Route, apportioned, with_share
+from infra import outputs
 from tests.unit.rollout_world import World
 from tests.unit.test_infra_definitions import definitions
 
@@ -31,6 +32,7 @@ def test_a_new_route_gives_the_first_version_everything() -> None:
         ],
     }
     assert (route.weights, route.variants, route.shadow) == ({"3": 1000}, {}, None)
+    assert route.item["metadata"]["labels"][outputs.REPEATABLE_LABEL] == "true"
 
 
 def test_variants_stand_before_the_default_rule_and_are_replaced_as_a_whole() -> None:

@@ -50,6 +50,17 @@ def test_who_is_late_is_told_what_for_how_long_and_what_to_do(clock: Clock) -> N
     assert 130 < clock.now <= 131
 
 
+def test_who_is_late_may_be_told_what_was_seen_last(clock: Clock) -> None:
+    seen: list[int] = []
+
+    def look() -> bool:
+        seen.append(len(seen))
+        return False
+
+    with pytest.raises(ClientError, match="waited 2 s for an answer, there came 5"):
+        until(look, lambda: f"an answer, there came {seen[-1]}", 2)
+
+
 def test_what_becomes_true_at_the_last_moment_is_in_time(clock: Clock) -> None:
     until(after(clock, 110.0), "the pod to run", 10, every=10)
 

@@ -39,6 +39,7 @@ def made(**chosen: object) -> FakeCloud:
         key_secret="key-of-{tenant}",
         domain="example.test",
         routes_from="jobs-here",
+        repeatable="example.test/again",
     )
     given = GatewaySettings.model_validate(chosen)
     return provision(
@@ -106,6 +107,32 @@ def test_a_policy_holds_of_the_gateway_and_is_in_force_before_anyone_is_told_of_
     assert (target["kind"], target["name"]) == ("Gateway", "door")
     awaited = made().objects[f"{kind}/door"]["metadata"]["annotations"]["pulumi.com/waitFor"]
     assert "Accepted" in awaited
+
+
+def test_requests_are_sent_again_on_routes_that_say_so_within_the_gateways_limits() -> None:
+    spec = policies.repeated(GatewaySettings(), {"name": "again"}, "example.test/again")["spec"]
+    [selected] = spec["targetSelectors"]
+    assert (selected["kind"], selected["matchLabels"]) == ("HTTPRoute", {"example.test/again": "true"})
+    assert spec["mergeType"] == "StrategicMerge", "it would take the place of the limits"
+    assert not {"rateLimit", "requestBuffer"} & set(spec)
+
+
+def test_that_policy_is_where_routes_are_and_nobody_waits_for_one_to_have_the_label() -> None:
+    policy = made().objects["BackendTrafficPolicy/repeatable"]
+    assert policy["metadata"]["namespace"] == "jobs-here", "a policy selects routes of its own namespace"
+    assert policy["spec"]["targetSelectors"][0]["matchLabels"] == {"example.test/again": "true"}
+    assert "pulumi.com/waitFor" not in policy["metadata"].get("annotations", {})
+
+
+def test_it_is_bounded_how_often_and_nothing_that_was_answered_is_sent_again() -> None:
+    chosen = GatewaySettings(retries=1, retries_at_once=7)
+    spec = policies.repeated(chosen, {"name": "again"}, "x")["spec"]
+    assert (spec["retry"]["numRetries"], spec["circuitBreaker"]["maxParallelRetries"]) == (1, 7)
+    assert set(spec["retry"]["retryOn"]) == {"triggers"}, "no status of an answer"
+    assert set(spec["retry"]["retryOn"]["triggers"]) == {"connect-failure", "refused-stream", "reset"}
+    assert "timeout" not in spec["retry"]["perRetry"]
+    # Of two pods the next one is the other one.
+    assert spec["loadBalancer"] == {"type": "RoundRobin"}
 
 
 def test_every_tenant_has_a_key_and_a_share() -> None:

@@ -17,6 +17,8 @@ MODEL = "delay"
 """The model's name in its protocol, its route and its pods' label."""
 COLOCATE_LABEL = "seatrial.dev/colocate"
 """Label of the pods of model servers; its value names the model."""
+REPEATABLE_LABEL = "seatrial.dev/repeatable"
+"""Label of a route whose requests the Gateway may send again."""
 VERSION_LABEL = "app.kubernetes.io/version"
 LEAVING = 6
 """Seconds for which a pod that ends still answers, while the Gateway takes it off its list."""
@@ -180,7 +182,10 @@ def _budget(metadata: Object) -> Object:
 
 
 def _route(host: str, metadata: Object) -> Object:
-    """What the Gateway sends here: the API, and neither health nor metrics."""
+    """What the Gateway sends here: the API, and neither health nor metrics. It may send a request again: one
+    that is known by its id gets the answer that was logged.
+    """
+    repeatable = {**metadata, "labels": {**metadata["labels"], REPEATABLE_LABEL: "true"}}
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}],
         "backendRefs": [{"name": metadata["name"], "port": 80}],
@@ -192,7 +197,7 @@ def _route(host: str, metadata: Object) -> Object:
         "rules": [rule],
     }
     return {
-        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": metadata,
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": repeatable,
         "spec": spec,
     }  # fmt: skip
 

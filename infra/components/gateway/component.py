@@ -52,6 +52,8 @@ class GatewayInputs:
     """What the hosts of routes end with."""
     routes_from: str
     """The namespace whose routes it takes."""
+    repeatable: str
+    """Label of those whose requests may be sent again."""
 
 
 class Gateway(pulumi.ComponentResource):
@@ -86,6 +88,8 @@ class Gateway(pulumi.ComponentResource):
         policy = policies.objects(
             settings, metadata, inputs.gateway, inputs.key_header, [self._key_name(each) for each in secrets]
         )
+        of_routes = kube.metadata("repeatable", inputs.routes_from, component=NAME)
+        policy.append(policies.repeated(settings, of_routes, inputs.repeatable))
         guarded = charts.register(policy, kube.after(self._child, gateway))
         address = f"https://{inputs.service}.{inputs.namespace}.svc.cluster.local"
         self.url = pulumi.Output.all(*(each.output("metadata") for each in guarded)).apply(lambda _: address)

@@ -1,4 +1,6 @@
-"""What holds of every request on whichever route of the Gateway: who may send it, how many, how big."""
+"""What holds of every request on whichever route of the Gateway: who may send it, how many, how big; and of
+requests on routes that say so, that they may be sent again.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,3 +66,27 @@ def _rule(tenant: str, limit: TenantSettings) -> dict[str, Any]:
         "clientSelectors": [{"headers": [sent_by]}],
         "limit": {"requests": limit.requests, "unit": limit.per},
     }
+
+
+def repeated(settings: GatewaySettings, metadata: Mapping[str, Any], label: str) -> kube.Manifest:
+    """The policy of routes that have this label. It is merged into the Gateway's, whose limits go on; else it
+    would take its place. Nobody waits for it: as long as no route has the label it has no status.
+    """
+    selector = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "matchLabels": {label: "true"}}
+    spec = {
+        "targetSelectors": [selector],
+        "mergeType": "StrategicMerge",
+        "retry": {
+            "numRetries": settings.retries,
+            # No answer of a backend is among them, not even 503: it has judged the request.
+            "retryOn": {"triggers": ["connect-failure", "refused-stream", "reset"]},
+            # No time for a single try: one that is slow is under way in a pod, and would be so twice.
+            "perRetry": {"backOff": {"baseInterval": "25ms", "maxInterval": "250ms"}},
+        },
+        "circuitBreaker": {"maxParallelRetries": settings.retries_at_once},
+        # The default, who has the least under way, is the pod that refuses at once.
+        "loadBalancer": {"type": "RoundRobin"},
+        # The default, 10 s, would leave a pod whose address is gone no time for a second try.
+        "timeout": {"tcp": {"connectTimeout": "1s"}},
+    }
+    return kube.object_of(API, "BackendTrafficPolicy", metadata, spec)

@@ -34,6 +34,14 @@ class GatewaySettings(Settings):
     """Names under which it is reached from outside; its certificate is for them too."""
     largest_request: str = Field(default="1Mi", pattern=r"^[1-9][0-9]*(Ki|Mi|Gi)$")
     """What is bigger is answered with 413."""
+    retries: int = Field(default=2, ge=0, le=5)
+    """How often a request that reached no pod, or got no answer, is sent again to another one, on routes that
+    allow it; 0 for never.
+    """
+    retries_at_once: int = Field(default=64, ge=1)
+    """How many of those each proxy has under way on a rule of a route. What fails beyond them is answered
+    with 503, so that pods that all fail do not get three times the requests.
+    """
     tenants: Mapping[Tenant, TenantSettings] = Field(default={}, max_length=14)
     """Who may send requests, by name, besides `workloads` and `trial`; each gets a key. What is said of those
     two here replaces their default.
