@@ -11,7 +11,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import deployments, pods, queues
+from client import deployments, pods, queues, scaling
 from client.errors import ClientError
 from client.objects import Kind, find_kind, kinds, request
 from client.platform import Platform
@@ -88,6 +88,8 @@ def deploy(
     for job in found:
         remove(job)
     for item in objects:
+        if item["kind"] == "Deployment":
+            scaling.settle(platform, item)
         apply(platform, served, workload, item)
     if not wait:
         return {}

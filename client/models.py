@@ -11,12 +11,13 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import jobs, pods
+from client import jobs, pods, scaling
 from client.errors import ClientError
-from client.objects import kinds, request
+from client.objects import Kind, kinds, request
 from client.platform import Platform
 from client.progress import Progress, Silent
 from client.registry import EXAMPLE, ModelVersion, example_of, files
+from client.scaling import Scaling
 from infra import outputs
 
 API = "serving.kserve.io/v1beta1"
@@ -40,6 +41,8 @@ class Served:
     """Name of the InferenceService."""
     ready: bool
     replicas: int
+    """The least, where an autoscaler makes them more."""
+    most: int
     model: str
     uri: str
     run_id: str
@@ -49,11 +52,18 @@ class Served:
 
 @dataclass(frozen=True)
 class Size:
-    """What each pod of a version gets."""
+    """How many pods a version has, and what each gets."""
 
     replicas: int = 1
+    """With `scaling` the least."""
     cpu: str = "100m"
     memory: str = "800Mi"
+    scaling: Scaling | None = None
+
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return self.scaling.most if self.scaling else self.replicas
 
 
 def service_name(name: str, version: str) -> str:
@@ -74,8 +84,8 @@ def inference_service(
     labels = {outputs.MODEL_LABEL: name, outputs.VERSION_LABEL: found.version, COLOCATE_LABEL: name}
     annotations = {
         "serving.kserve.io/deploymentMode": "Standard",
-        # How many there are is said here, or by who scales them, and by nobody else.
-        "serving.kserve.io/autoscalerClass": "none",
+        # How many there are is said here, or by an autoscaler of ours, and by nobody else.
+        "serving.kserve.io/autoscalerClass": "external" if size.scaling else "none",
         _REGISTERED: found.model,
         _RUN: found.run_id,
         _DIGEST: found.digest,
@@ -104,7 +114,7 @@ def inference_service(
         "spec": {
             "predictor": {
                 "minReplicas": size.replicas,
-                "maxReplicas": size.replicas,
+                "maxReplicas": size.most,
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
                 # Longer than the server answers after it was told to end, and finishes what is under way.
@@ -137,7 +147,8 @@ def serve(
     deadline: float = 300,
     progress: Progress | None = None,
 ) -> Served:
-    """Serve the version and wait until all of its pods are ready; what is served so already is left alone.
+    """Serve the version and wait until all of its pods are ready; what is served so already is left alone, but
+    for how many there are.
 
     Raises:
         ClientError: the version is served by another image or from other files, its pods do not start, or
@@ -151,10 +162,25 @@ def serve(
             f"changes; asked for are {found.digest} and {image}",
             f"take it away first: seatrial model withdraw {name} {found.version}; or register a new version",
         )
-    jobs.apply(platform, kinds(platform.api), service_name(name, found.version), item)
+    kinds_here = kinds(platform.api)
+    jobs.apply(platform, kinds_here, service_name(name, found.version), item)
+    _scale(platform, kinds_here, item, size or Size())
     if wait:
         _follow(platform, item, deadline, progress or Silent())
     return next(each for each in served(platform, name) if each.version == found.version)
+
+
+def _scale(platform: Platform, kinds_here: list[Kind], item: dict[str, Any], size: Size) -> None:
+    """The autoscaler of a version, which goes with it, or none."""
+    name = item["metadata"]["name"]
+    if size.scaling is None:
+        scaling.forget(platform, name)
+        return
+    owner = json.loads(request(platform.api, "GET", f"{_PATH}/{name}"))
+    made = scaling.autoscaler(
+        name, f"{name}-predictor", size.replicas, size.scaling, outputs.METRIC_MODEL, owner
+    )
+    jobs.apply(platform, kinds_here, name, made)
 
 
 def served(platform: Platform, name: str) -> list[Served]:
@@ -197,6 +223,7 @@ def _served(item: dict[str, Any]) -> Served:
         service=metadata["name"],
         ready=_ready(item),
         replicas=predictor.get("minReplicas", 1),
+        most=max(predictor.get("minReplicas", 1), predictor.get("maxReplicas", 1)),
         model=told.get(_REGISTERED, ""),
         uri=predictor["model"]["storageUri"],
         run_id=told.get(_RUN, ""),

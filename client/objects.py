@@ -81,7 +81,8 @@ def _kinds(group: str, version: dict[str, Any]) -> Iterator[Kind]:
             kind=entry["responseKind"]["kind"],
             plural=entry["resource"],
             namespaced=entry["scope"] == "Namespaced",
-            verbs=frozenset(entry["verbs"]),
+            # Of what has figures and no objects (custom.metrics.k8s.io) there are none.
+            verbs=frozenset(entry.get("verbs") or ()),
         )
 
 

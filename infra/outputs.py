@@ -11,7 +11,9 @@ NAMESPACE_TRAINING = "platform-training"
 NAMESPACE_QUEUEING = "platform-queueing"
 """Kueue; there where the part `queueing` was chosen."""
 NAMESPACE_SERVING = "platform-serving"
-"""cert-manager, Envoy Gateway and its proxies, and KServe; there where the part `serving` was chosen."""
+"""cert-manager, Envoy Gateway and its proxies, KServe and the Prometheus adapter; there with the part
+`serving`.
+"""
 NAMESPACE_WORKLOADS = "workloads"
 """Jobs of the platform's users."""
 
@@ -44,6 +46,10 @@ MODEL_LABEL = "seatrial.dev/model"
 """Label of an InferenceService and its pods: what routes and protocols call the model, whatever version."""
 VERSION_LABEL = "seatrial.dev/version"
 """Label beside it: the number of the version."""
+METRIC_MODEL = "model_requests_per_second"
+"""Metric of a model server's pod, for autoscalers of NAMESPACE_WORKLOADS; there with the part `serving`."""
+METRIC_BOOKING = "booking_requests_per_second"
+"""The same of a booking service's pod."""
 
 QUEUE = "workloads"
 """LocalQueue in NAMESPACE_WORKLOADS, and the ClusterQueue with its quota; there with the part `queueing`."""

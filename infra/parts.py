@@ -14,7 +14,7 @@ COMPONENTS: Mapping[Part, frozenset[str]] = {
     "training": frozenset({"training"}),
     "tuning": frozenset({"tuning"}),
     "queueing": frozenset({"queueing"}),
-    "serving": frozenset({"certificates", "gateway", "serving"}),
+    "serving": frozenset({"certificates", "gateway", "serving", "scaling"}),
 }
 """The folders under `infra/components` that a part adds; all others belong to the core."""
 

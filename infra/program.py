@@ -20,6 +20,7 @@ from infra.components.object_store.component import ObjectStore, ObjectStoreInpu
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
 from infra.components.postgresql.sql import DatabaseWish
 from infra.components.queueing.component import Queueing, QueueingInputs
+from infra.components.scaling.component import Scaling, ScalingInputs
 from infra.components.serving.component import RUNTIME_IMAGES, ModelServing, ModelServingInputs
 from infra.components.training.component import Training, TrainingInputs
 from infra.components.trino.component import CATALOG_TABLES, Trino, TrinoInputs
@@ -56,6 +57,7 @@ def build() -> None:
         _queueing(stack)
     if certificates is not None:
         _models(stack, certificates)
+        _scaling(stack, certificates, monitoring)
     pulumi.export(outputs.OUTPUT_POSTGRESQL_HOST, databases.host)
     pulumi.export(outputs.OUTPUT_OBJECT_STORE_URL, store.store.endpoint)
     pulumi.export(outputs.OUTPUT_TRINO_URL, trino.url)
@@ -302,6 +304,19 @@ def _models(stack: Stack, certificates: Certificates) -> None:
         else {},
     )
     ModelServing("serving", chosen, inputs, stack.opts)
+
+
+def _scaling(stack: Stack, certificates: Certificates, monitoring: Monitoring) -> None:
+    inputs = ScalingInputs(
+        namespace=outputs.NAMESPACE_SERVING,
+        adapter=_upstream(stack, "prometheus-adapter"),
+        issuer=certificates.issuer,
+        prometheus_url=monitoring.prometheus_url,
+        workloads=outputs.NAMESPACE_WORKLOADS,
+        model_metric=outputs.METRIC_MODEL,
+        booking_metric=outputs.METRIC_BOOKING,
+    )
+    Scaling("scaling", stack.chosen.scaling, inputs, stack.opts)
 
 
 def _upstream(stack: Stack, name: str) -> Upstream:

@@ -22,6 +22,7 @@ from infra.components.namespaces.settings import NamespacesSettings
 from infra.components.object_store.settings import ObjectStoreSettings
 from infra.components.postgresql.settings import PostgresqlSettings
 from infra.components.queueing.settings import QueueingSettings
+from infra.components.scaling.settings import ScalingSettings
 from infra.components.serving.settings import ServingSettings
 from infra.components.training.settings import TrainingSettings
 from infra.components.trino.settings import TrinoSettings
@@ -79,6 +80,7 @@ class PlatformSettings(Settings):
     certificates: CertificatesSettings = CertificatesSettings()
     gateway: GatewaySettings = GatewaySettings()
     serving: ServingSettings = ServingSettings()
+    scaling: ScalingSettings = ScalingSettings()
 
 
 def of_this_stack(stack: str) -> PlatformSettings:

@@ -1,0 +1,1 @@
+"""Scaling: the figures by which pods become more and fewer."""
