@@ -147,8 +147,8 @@ def serve(
     deadline: float = 300,
     progress: Progress | None = None,
 ) -> Served:
-    """Serve the version and wait until all of its pods are ready; what is served so already is left alone, but
-    for how many there are.
+    """Serve the version and wait until all of its pods are ready; of what is served so already nothing is
+    changed but how many there are.
 
     Raises:
         ClientError: the version is served by another image or from other files, its pods do not start, or

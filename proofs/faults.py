@@ -22,6 +22,7 @@ from proofs import (
     damage_booking,
     damage_models,
     damage_rollouts,
+    damage_scaling,
     damage_serving,
     models,
     trainings,
@@ -644,6 +645,24 @@ def _of_the_booking() -> tuple[Fault, ...]:
     )
 
 
+def _of_scaling() -> tuple[Fault, ...]:
+    return (
+        Fault(
+            "blind-adapter",
+            damage_scaling.blind_adapter,
+            ("serving.what_pods_are_scaled_by_can_be_read",),
+            ("the metric model_requests_per_second cannot be read",),
+        ),
+        Fault(
+            "held-number",
+            damage_scaling.held_number,
+            ("serving.model_and_service_are_scaled_out_together",),
+            ("for model and service to be scaled out",),
+            seconds=600.0,
+        ),
+    )
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -659,6 +678,7 @@ FAULTS = {
         *_of_rollouts(),
         *_of_experiments(),
         *_of_the_booking(),
+        *_of_scaling(),
     )
 }
 

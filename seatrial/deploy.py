@@ -35,7 +35,15 @@ def deploy(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Another value of a setting in its config.py."),
     ] = None,
-    replicas: Annotated[int | None, typer.Option(min=1, help="Pods of a service.")] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Pods of a service; with --max-replicas the least.")
+    ] = None,
+    max_replicas: Annotated[
+        int | None, typer.Option(min=1, help="The most of them, as many as --requests-per-second takes.")
+    ] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="What each of them is to get; with --max-replicas.")
+    ] = None,
     experiment: Annotated[
         str | None, typer.Option(help="For booking_api: an A/B experiment, as JSON (its README has one).")
     ] = None,
@@ -50,7 +58,8 @@ def deploy(
     arguments = [word for change in changes or [] for word in ("--set", change)]
     options = given(
         workload, config=config, ranks=ranks, gpus=gpus, workers=workers, form=form, training=training,
-        replicas=replicas, experiment=experiment, elastic=elastic or None, arguments=arguments or None,
+        replicas=replicas, max_replicas=max_replicas, requests_per_second=requests_per_second,
+        experiment=experiment, elastic=elastic or None, arguments=arguments or None,
     )  # fmt: skip
     with connect(stack) as platform, ConsoleProgress() as progress:
         require_access(platform, workload)
@@ -76,7 +85,7 @@ def given(workload: str, **options: Any) -> dict[str, Any]:
     """
     found = {name: value for name, value in options.items() if value is not None}
     for name in found.keys() - workloads.options(workload):
-        hint = "--set" if name == "arguments" else f"--{name}"
+        hint = "--set" if name == "arguments" else f"--{name.replace('_', '-')}"
         raise typer.BadParameter(f"workload {workload} does not have it", param_hint=hint)
     return found
 

@@ -6,6 +6,7 @@ import typer
 
 import workloads
 from client import ClientError, Platform, models, registry, traffic
+from client.scaling import Scaling
 from infra import outputs
 from seatrial import rollout
 from seatrial.connection import connect, workloads_run_in
@@ -44,13 +45,22 @@ def serve(
         ),
     ] = None,
     stack: StackOption = LOCAL_STACK,
-    replicas: Annotated[int, typer.Option(min=1, help="Pods of this version.")] = 1,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Pods of this version; with --max-replicas the least.")
+    ] = 1,
+    max_replicas: Annotated[
+        int | None, typer.Option(min=1, help="The most of them, as many as --requests-per-second takes.")
+    ] = None,
+    requests_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="What each of them is to get; with --max-replicas.")
+    ] = None,
     memory: Annotated[str, typer.Option(help="What each pod may use, for example 2Gi.")] = models.Size.memory,
     image: Annotated[str | None, typer.Option(help="The model server; for local the one built here.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait until its pods are ready.")] = True,
 ) -> None:
     """Serve a registered version beside those that are served. It gets no requests by that alone."""
-    size = models.Size(replicas=replicas, memory=memory)
+    scaling = scaled(replicas, max_replicas, requests_per_second)
+    size = models.Size(replicas=replicas, memory=memory, scaling=scaling)
     with connect(stack) as platform, ConsoleProgress() as progress:
         runs_in = workloads.image_of(workloads_run_in(stack, image), SERVER)
         found = registry.resolve(platform, registered or registered_as(platform, name), version)
@@ -87,6 +97,26 @@ def withdraw(name: NameArgument, version: VersionArgument, stack: StackOption = 
     out.print(f"{models.service_name(name, version)} is gone")
 
 
+def scaled(replicas: int, most: int | None, requests_per_second: float | None) -> Scaling | None:
+    """How a version is scaled, where it is.
+
+    Raises:
+        typer.BadParameter: that is not said, or makes no sense.
+    """
+    if most is None and requests_per_second is None:
+        return None
+    if most is None or requests_per_second is None:
+        raise typer.BadParameter(
+            "the most pods and what each is to get are said both or neither",
+            param_hint="--max-replicas, --requests-per-second",
+        )
+    if most < replicas:
+        raise typer.BadParameter(
+            f"it must be at least --replicas, {replicas} (got {most})", param_hint="--max-replicas"
+        )
+    return Scaling(most, requests_per_second)
+
+
 def registered_as(platform: Platform, name: str) -> str:
     """What the registry calls the model that is served under this name, or is to be.
 
@@ -119,8 +149,9 @@ def require_unnamed(platform: Platform, name: str, version: str) -> None:
 
 def _tell(served: models.Served) -> None:
     state = "ready" if served.ready else "not ready"
+    many = f"{served.replicas} to {served.most}" if served.most > served.replicas else f"{served.replicas}"
     out.print(
-        f"{served.service}: {state}, {served.replicas} pods; version {served.version} of {served.model}, "
+        f"{served.service}: {state}, {many} pods; version {served.version} of {served.model}, "
         f"run {served.run_id}, files {served.digest}",
         markup=False,
         highlight=False,

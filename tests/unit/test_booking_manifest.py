@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 import workloads
-from client import gateway
+from client import gateway, scaling
 from infra import outputs
 from infra.components.gateway import policies
 from tests.unit.test_infra_definitions import definitions
@@ -127,7 +127,35 @@ def test_another_experiment_is_another_rollout(given: Any) -> None:
 def test_who_scales_it_says_how_many_pods_there_are() -> None:
     assert made()["Deployment"]["spec"]["replicas"] == 2
     assert made(replicas=3)["Deployment"]["spec"]["replicas"] == 3
-    assert "replicas" not in made(replicas=None)["Deployment"]["spec"]
+    assert "HorizontalPodAutoscaler" not in made()
+    scaled = made(replicas=1, max_replicas=4, requests_per_second=7.5)
+    assert "replicas" not in scaled["Deployment"]["spec"]
+    spec = scaled["HorizontalPodAutoscaler"]["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (1, 4)
+    assert spec["scaleTargetRef"]["name"] == scaled["Deployment"]["metadata"]["name"]
+    assert scaled["HorizontalPodAutoscaler"]["metadata"]["name"] == spec["scaleTargetRef"]["name"]
+
+
+def test_it_is_scaled_like_its_model_by_a_metric_that_the_platform_has() -> None:
+    mine = made(replicas=1, max_replicas=4, requests_per_second=7.5)["HorizontalPodAutoscaler"]["spec"]
+    owner = {"apiVersion": "v1", "kind": "X", "metadata": {"name": "x", "uid": "u"}}
+    by = scaling.Scaling(most=4, requests_per_second=7.5)
+    of_model = scaling.autoscaler("booking-api", "booking-api", 1, by, outputs.METRIC_BOOKING, owner)
+    assert mine == of_model["spec"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_replicas": 3}, "both or neither"),
+        ({"requests_per_second": 3.0}, "both or neither"),
+        ({"max_replicas": 1, "requests_per_second": 3.0}, r"at least as many as the least, 2 \(got 1\)"),
+        ({"max_replicas": 3, "requests_per_second": 0.0}, r"at least 0.001 \(got 0\)"),
+    ],
+)
+def test_a_scaling_that_says_too_little_or_makes_no_sense_is_refused(options: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        made(**options)
 
 
 def test_another_domain_is_that_of_its_own_host_and_of_the_models() -> None:

@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from client import ClientError, models, outputs, registry
+from client import ClientError, models, outputs, registry, scaling
 from client.objects import Kind
 from client.registry import ModelVersion
 from infra.components.serving import runtimes
@@ -21,6 +21,7 @@ from workloads.serve_model.model import digest_of
 FILES = {"MLmodel": b"flavors: {}\n", "code/a.py": b"x = 1\n", "code/empty.py": b"", "weights": b"\x00\x01"}
 FOUND = ModelVersion("delay-classifier", "3", "s3://mlflow/artifacts/1/m/artifacts", "r1", "sha256:aa")
 IMAGE = "seatrial/model-server:1"
+SCALED = models.Size(replicas=2, scaling=scaling.Scaling(most=5, requests_per_second=20))
 
 
 def platform(source: str = "mlflow-artifacts:/1/m/artifacts", files: dict[str, bytes] = FILES) -> Any:
@@ -96,6 +97,15 @@ def test_an_inference_service_fits_kserves_schema() -> None:
     predictor = item["spec"]["predictor"]
     assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 2)
     assert predictor["model"]["image"] == IMAGE
+    assert item["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "none"
+
+
+def test_where_an_autoscaler_says_how_many_kserve_does_not() -> None:
+    item = models.inference_service(FOUND, name="delay", image=IMAGE, size=SCALED)
+    assert complaints(item, "inferenceservices") == []
+    predictor = item["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 5)
+    assert item["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] == "external"
 
 
 def test_what_it_says_is_what_the_runtime_runs() -> None:
@@ -117,10 +127,12 @@ class Cluster:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, ready: bool = True) -> None:
         self.items: dict[str, dict[str, Any]] = {}
+        self.autoscalers: dict[str, dict[str, Any]] = {}
         self.ready, self.pods = ready, list[Any]()
         kind = Kind(models.API, "InferenceService", "inferenceservices", True, frozenset())
         monkeypatch.setattr(models, "kinds", lambda _: [kind])
-        monkeypatch.setattr(models, "request", self.request)
+        for module in (models, scaling):
+            monkeypatch.setattr(module, "request", self.request)
         monkeypatch.setattr(models.jobs, "apply", self.apply)
         status = Some(updated_replicas=1, ready_replicas=1)
         apps = Some(read_namespaced_deployment=lambda *_: Some(status=status))
@@ -131,7 +143,10 @@ class Cluster:
 
     def apply(self, platform: Any, served: Any, workload: str, item: dict[str, Any]) -> None:
         held = [{"type": each, "status": str(self.ready)} for each in ("Ready", "PredictorReady")]
-        item["metadata"]["generation"] = 1
+        if item["kind"] == "HorizontalPodAutoscaler":
+            self.autoscalers[item["metadata"]["name"]] = item
+            return
+        item["metadata"] |= {"generation": 1, "uid": "u1"}
         self.items[item["metadata"]["name"]] = {
             **item,
             "status": {"observedGeneration": 1, "conditions": held},
@@ -140,9 +155,10 @@ class Cluster:
     def request(self, api: Any, method: str, path: str, **query: str) -> str:
         name = path.rpartition("/")[2]
         if method == "DELETE":
-            if name not in self.items:
+            there = self.autoscalers if "horizontalpodautoscalers" in path else self.items
+            if name not in there:
                 raise models.k8s.ApiException(status=404)
-            self.items.pop(name)
+            there.pop(name)
             return "{}"
         if "labelSelector" not in query:
             return json.dumps(self.items[name])
@@ -184,6 +200,27 @@ def test_a_version_is_never_changed(monkeypatch: pytest.MonkeyPatch) -> None:
             ClientError, match=r"delay-v9 is served from sha256:aa by .*a version never changes"
         ):
             models.serve(cluster.platform, name="delay", **asked)
+
+
+def test_a_version_is_scaled_by_what_goes_with_it_until_its_number_is_said_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster(monkeypatch)
+    served = models.serve(cluster.platform, version("9"), name="delay", image=IMAGE, size=SCALED, wait=False)
+    assert (served.replicas, served.most) == (2, 5)
+    made = cluster.autoscalers["delay-v9"]
+    [owner] = made["metadata"]["ownerReferences"]
+    assert owner == {"apiVersion": models.API, "kind": "InferenceService", "name": "delay-v9", "uid": "u1"}
+    spec = made["spec"]
+    assert spec["scaleTargetRef"]["name"] == models.predictor("delay", "9")
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 5)
+    [metric] = spec["metrics"]
+    assert metric["pods"]["metric"]["name"] == outputs.METRIC_MODEL
+    assert metric["pods"]["target"] == {"type": "AverageValue", "averageValue": "20000m"}
+    # KServe deletes one of its predictor's name where it is told that others scale.
+    assert "delay-v9-predictor" not in cluster.autoscalers
+    served = models.serve(cluster.platform, version("9"), name="delay", image=IMAGE)
+    assert (served.replicas, served.most, cluster.autoscalers) == (1, 1, {})
 
 
 def container(name: str, restarts: int, message: str | None) -> Any:

@@ -24,6 +24,8 @@ LEAVING = 6
 """Seconds for which a pod that ends still answers, while the Gateway takes it off its list."""
 ANSWERING = 20
 """Seconds in which what is under way then is answered (LAST_ANSWERS in main.py)."""
+METRIC = "booking_requests_per_second"
+"""What the platform calls the requests a second of a pod."""
 ACCESS = ("BOOKINGS_DATABASE", "GATEWAY_CA", "GATEWAY_API_KEY")
 
 Object = dict[str, Any]
@@ -35,7 +37,9 @@ def objects(
     name: str = NAME,
     model: str = MODEL,
     config: str = "reference",
-    replicas: int | None = 2,
+    replicas: int = 2,
+    max_replicas: int | None = None,
+    requests_per_second: float | None = None,
     experiment: str | dict[str, Any] | None = None,
     domain: str = DOMAIN,
     namespace: str = "workloads",
@@ -43,10 +47,17 @@ def objects(
 ) -> list[Object]:
     """What runs the service.
 
-    `model` is what the model is called by its protocol, its route and its pods. `replicas` None leaves their
-    number to whoever scales them. `experiment` is one as experiment.py reads it, as JSON or parsed. `domain`
-    is that of the platform's hosts.
+    `model` is what the model is called by its protocol, its route and its pods. With `max_replicas` there are
+    `replicas` of them or up to so many, as it takes for each to get no more than `requests_per_second`.
+    `experiment` is one as experiment.py reads it, as JSON or parsed. `domain` is that of the platform's
+    hosts.
+
+    Raises:
+        ValueError: it is not said how they are to be scaled.
     """
+    scaled = max_replicas is not None
+    if scaled != (requests_per_second is not None):
+        raise ValueError("the most pods and the requests per second of each are said both or neither")
     divided = experiment if isinstance(experiment, str) else json.dumps(experiment) if experiment else ""
     main = _container(
         image_of(image, OWN_IMAGE), name, model, domain, ["--config", config, *(arguments or [])]
@@ -56,11 +67,12 @@ def objects(
     return [
         _facts(image_of(image, "workloads"), f"{name}-facts", namespace),
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"EXPERIMENT": divided}},
-        _deployment(_pod(name, model, main, divided), replicas, metadata),
+        _deployment(_pod(name, model, main, divided), None if scaled else replicas, metadata),
         _service(metadata),
         _budget(metadata),
         _route(host, metadata),
         _monitor(metadata),
+        *_autoscaler(metadata, replicas, max_replicas, requests_per_second),
     ]
 
 
@@ -78,7 +90,9 @@ def _facts(image: str, name: str, namespace: str) -> Object:
 
 
 def _deployment(template: Object, replicas: int | None, metadata: Object) -> Object:
-    """A new pod is ready before an old one ends, so that a rollout drops nothing."""
+    """A new pod is ready before an old one ends, so that a rollout drops nothing. Without `replicas` their
+    number is whoever's who scales them, and a rollout leaves it as it is.
+    """
     spec = {
         "selector": {"matchLabels": _own(metadata)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -213,3 +227,34 @@ def _monitor(metadata: Object) -> Object:
         "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor",
         "metadata": {**metadata, "labels": marked}, "spec": spec,
     }  # fmt: skip
+
+
+def _autoscaler(metadata: Object, least: int, most: int | None, each: float | None) -> list[Object]:
+    """At once to twice as many pods, and after five minutes of less one by one back."""
+    if most is None or each is None:
+        return []
+    if not 1 <= least <= most:
+        raise ValueError(f"the most pods are at least as many as the least, {least} (got {most})")
+    if each < 0.001:
+        raise ValueError(f"requests per second must be at least 0.001 (got {each:g})")
+    target = {"type": "AverageValue", "averageValue": f"{round(each * 1000)}m"}
+    more = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    fewer = {"type": "Pods", "value": 1, "periodSeconds": 30}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": metadata["name"]},
+        "minReplicas": least,
+        "maxReplicas": most,
+        "metrics": [{"type": "Pods", "pods": {"metric": {"name": METRIC}, "target": target}}],
+        "behavior": {
+            "scaleUp": {"stabilizationWindowSeconds": 0, "policies": [more]},
+            "scaleDown": {"stabilizationWindowSeconds": 300, "policies": [fewer]},
+        },
+    }
+    return [
+        {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": metadata,
+            "spec": spec,
+        }
+    ]

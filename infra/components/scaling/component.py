@@ -71,7 +71,9 @@ class Scaling(pulumi.ComponentResource):
         endpoint = {"port": "https", **BEARER}
         kube.Object(pods.service_monitor(self._metadata(), pods.selector(NAME), endpoint), child)
         metrics = [inputs.model_metric, inputs.booking_metric]
-        self.metrics = pulumi.Output.all(*(each.output("metadata") for each in asked)).apply(lambda _: metrics)
+        self.metrics = pulumi.Output.all(*(each.output("metadata") for each in asked)).apply(
+            lambda _: metrics
+        )
         self.register_outputs({"metrics": self.metrics})
 
     def _manifests(self, configuration: kube.Manifest) -> list[Manifest]:

@@ -39,9 +39,7 @@ def leave_out_namespaces(objects: list[Manifest]) -> list[Manifest]:
     return objects
 
 
-def run_with(
-    arguments: Sequence[pulumi.Input[str]], secret: str, configuration: str, replicas: int
-) -> Patch:
+def run_with(arguments: Sequence[pulumi.Input[str]], secret: str, configuration: str, replicas: int) -> Patch:
     """Its certificate is made by the platform's authority, not by itself, and its rules are ours. The one pod
     goes when the next is there: the manifest, written for two, lets one be away.
 

@@ -8,7 +8,7 @@ _GROUP = "rbac.authorization.k8s.io"
 
 
 def objects(name: str, account: dict[str, str], namespace: str) -> list[kube.Manifest]:
-    """Upstream's role reads pods, services, nodes and namespaces of the whole cluster, for metrics of those."""
+    """Upstream's role reads pods, services, nodes and namespaces of all the cluster, for metrics of each."""
     metadata: dict[str, Any] = kube.metadata(name, namespace, component=name)
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
     return [
