@@ -19,7 +19,7 @@ _WRITTEN_FOR = "monitoring"
 """The namespace in upstream's manifests."""
 _RELIST = "15s"
 """How soon a metric is known of whose first pod was just scraped."""
-_REMEMBERED = "24h"
+_REMEMBERED = "1h"
 """How long it is known of after its last."""
 
 
