@@ -2,6 +2,7 @@
 leaving.
 """
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,9 +11,10 @@ from kubernetes import client as k8s
 
 import client
 from client import Platform, deployments, outputs, traffic
+from client.waiting import until
 from proofs import booking, echo, models, probe
 from proofs.damage import NAME
-from proofs.subjects.serving_booking import MODEL_SELECTOR, NOWHERE
+from proofs.subjects.serving_booking import MODEL_SELECTOR, NOWHERE, flights, question
 
 FALSIFY = """
 CREATE OR REPLACE FUNCTION falsify() RETURNS trigger LANGUAGE plpgsql
@@ -69,7 +71,9 @@ def invented_airline(platform: Platform) -> Iterator[None]:
 @contextmanager
 def impostor(platform: Platform) -> Iterator[None]:
     """Something else answers on the model's route, whether the model is there or not."""
-    version = booking.booked(platform).model.found.version
+    here = booking.booked(platform)
+    version = here.model.found.version
+    asked = question(next(flights(platform, here).itertuples()))
     name = client.models.predictor(models.NAME, NAME)
     objects = echo.manifests(probe.workload_image(platform), name)
     (main,) = objects[0]["spec"]["template"]["spec"]["containers"]
@@ -77,7 +81,9 @@ def impostor(platform: Platform) -> Iterator[None]:
     objects[1]["spec"]["ports"][0]["port"] = traffic.PORT
     try:
         client.deploy(platform, name, objects[:2])
-        _weigh(platform, {NAME: traffic.TOTAL, version: 0})
+        _weigh(platform, {NAME: traffic.TOTAL})
+        # Until it does, the service says 503: as it should where nobody answers.
+        until(lambda: here.quote(str(uuid.uuid4()), asked).status_code == 200, "the impostor to answer")
         yield
     finally:
         _weigh(platform, {version: traffic.TOTAL})
