@@ -81,13 +81,19 @@ def impostor(platform: Platform) -> Iterator[None]:
     objects[1]["spec"]["ports"][0]["port"] = traffic.PORT
     try:
         client.deploy(platform, name, objects[:2])
-        _weigh(platform, {NAME: traffic.TOTAL})
-        # Until it does, the service says 503: as it should where nobody answers.
-        until(lambda: here.quote(str(uuid.uuid4()), asked).status_code == 200, "the impostor to answer")
+        # The version keeps a share: a proof that finds no route to it would make one.
+        _weigh(platform, {NAME: traffic.TOTAL - 1, version: 1})
+        until(lambda: _answered_by(here, asked) == "0", "the impostor to answer")
         yield
     finally:
         _weigh(platform, {version: traffic.TOTAL})
         client.delete_workloads(platform, name)
+
+
+def _answered_by(here: booking.Booked, asked: dict[str, Any]) -> str | None:
+    """The version by which a quote was made, if one was."""
+    answer = here.quote(str(uuid.uuid4()), asked)
+    return answer.json()["model_version"] if answer.status_code == 200 else None
 
 
 def _weigh(platform: Platform, weights: dict[str, int]) -> None:
