@@ -611,7 +611,7 @@ def _of_experiments() -> tuple[Fault, ...]:
             "turned-outcomes",
             damage_rollouts.turned_outcomes,
             "the_bandit_finds_the_better_version",
-            "the better version gets 90 %",
+            "another outcome is recorded",
         ),
     )
 
