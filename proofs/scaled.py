@@ -105,7 +105,7 @@ def figures(
         said = f"it is {found}"
         return found.keys() == booking.nodes(platform, selector).keys() and fits(found)
 
-    until(fitting, lambda: f"the metric {metric} of the pods with {selector} {what}; {said}", 60)
+    until(fitting, lambda: f"the metric {metric} of the pods with {selector} {what}; {said}")
     return found
 
 
