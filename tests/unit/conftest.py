@@ -1,5 +1,6 @@
 """What several test files use."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -17,6 +18,15 @@ Start = Callable[..., Under]
 
 FACTS = "facts"
 """A database that has the facts, from which others are copied."""
+
+
+@pytest.fixture(autouse=True)
+def an_event_loop() -> None:
+    """Pulumi takes the thread's for granted, and `asyncio.run` of a test before leaves none."""
+    try:
+        asyncio.get_event_loop_policy().get_event_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 @pytest.fixture(scope="session")
