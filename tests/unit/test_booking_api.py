@@ -358,9 +358,7 @@ def test_what_the_database_says_is_in_the_log_and_not_in_the_answer(
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as http:
             return await http.post("/v1/quotes", json=QUESTION)
 
-    # Not asyncio.run: it leaves the thread without the loop that Pulumi's tests take for granted.
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        answer = runner.run(ask())
+    answer = asyncio.run(ask())
     assert (answer.status_code, answer.json()) == (503, {"detail": "the database did not answer"})
     assert words in capsys.readouterr().out
 
