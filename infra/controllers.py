@@ -104,3 +104,11 @@ def give_probes_time(objects: list[Manifest]) -> list[Manifest]:
         expect(probe in container(objects), f"a {probe}")
         container(objects)[probe]["timeoutSeconds"] = _PATIENCE
     return objects
+
+
+def ask_soon(objects: list[Manifest]) -> list[Manifest]:
+    """Upstream waits 30 seconds before it first asks whether a controller serves; it does after a few."""
+    probe = container(objects)["readinessProbe"]
+    expect(probe.get("initialDelaySeconds") == 30, "a readinessProbe that waits 30 seconds")
+    probe["initialDelaySeconds"] = 2
+    return objects

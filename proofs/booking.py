@@ -80,6 +80,12 @@ def rows(platform: Platform, request_id: str) -> list[tuple[Any, ...]]:
     return found
 
 
+def forget(platform: Platform, user: str) -> None:
+    """Take what a user was told out of the log."""
+    with platform.bookings() as database:
+        database.execute("DELETE FROM predictions WHERE user_key = %s", [user])
+
+
 def nodes(platform: Platform, selector: str) -> dict[str, str]:
     """The node of each pod that a selector picks and that is not ending."""
     found = platform.core.list_namespaced_pod(outputs.NAMESPACE_WORKLOADS, label_selector=selector)

@@ -72,13 +72,7 @@ def remove(platform: Platform) -> None:
     client.delete_workloads(platform, MODEL)  # The route: nobody is sent to what goes next.
     for each in models.served(platform, MODEL):
         models.withdraw(platform, MODEL, each.version)
-    forget(platform)
-
-
-def forget(platform: Platform) -> None:
-    """Take what was asked by these proofs out of the log."""
-    with platform.bookings() as database:
-        database.execute("DELETE FROM predictions WHERE user_key = %s", [USER])
+    booking.forget(platform, USER)
 
 
 def figures(

@@ -12,6 +12,7 @@ from infra import outputs
 from seatrial.connection import connect, workloads_run_in
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import LOCAL_STACK
+from seatrial.scale import MaxReplicasOption, RateOption
 
 
 def deploy(
@@ -38,12 +39,8 @@ def deploy(
     replicas: Annotated[
         int | None, typer.Option(min=1, help="Pods of a service; with --max-replicas the least.")
     ] = None,
-    max_replicas: Annotated[
-        int | None, typer.Option(min=1, help="The most of them, as many as --requests-per-second takes.")
-    ] = None,
-    requests_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="What each of them is to get; with --max-replicas.")
-    ] = None,
+    max_replicas: MaxReplicasOption = None,
+    requests_per_second: RateOption = None,
     experiment: Annotated[
         str | None, typer.Option(help="For booking_api: an A/B experiment, as JSON (its README has one).")
     ] = None,

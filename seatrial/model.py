@@ -12,6 +12,7 @@ from seatrial import rollout
 from seatrial.connection import connect, workloads_run_in
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import LOCAL_STACK
+from seatrial.scale import MaxReplicasOption, RateOption
 
 app = typer.Typer(help="Serve versions of models, and give them their traffic.", no_args_is_help=True)
 app.command()(rollout.promote)
@@ -48,12 +49,8 @@ def serve(
     replicas: Annotated[
         int, typer.Option(min=1, help="Pods of this version; with --max-replicas the least.")
     ] = 1,
-    max_replicas: Annotated[
-        int | None, typer.Option(min=1, help="The most of them, as many as --requests-per-second takes.")
-    ] = None,
-    requests_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="What each of them is to get; with --max-replicas.")
-    ] = None,
+    max_replicas: MaxReplicasOption = None,
+    requests_per_second: RateOption = None,
     memory: Annotated[str, typer.Option(help="What each pod may use, for example 2Gi.")] = models.Size.memory,
     image: Annotated[str | None, typer.Option(help="The model server; for local the one built here.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait until its pods are ready.")] = True,

@@ -42,7 +42,7 @@ def the_application_is_rolled_out_alone(platform: Platform, check: Check) -> Non
             during = load.ended
             result = load.result()
     finally:
-        forget(platform)
+        booking.forget(platform, USER)
     now = lives(platform, booking.SELECTOR)
     check(bool(former) and not set(former) & set(now), "all its pods are others", former=former, now=now)
     check(during < REQUESTS, "it was asked all the time", during=during)
@@ -60,9 +60,3 @@ def roll_out(platform: Platform) -> None:
         booking.NAME, namespace, {"spec": {"template": another}}
     )
     deployments.follow(platform, namespace, booking.NAME, 300)
-
-
-def forget(platform: Platform) -> None:
-    """Take what these quotes left out of the log."""
-    with platform.bookings() as database:
-        database.execute("DELETE FROM predictions WHERE user_key = %s", [USER])

@@ -38,7 +38,7 @@ def what_pods_are_scaled_by_can_be_read(platform: Platform, check: Check) -> Non
             load.stop()
             check.equal(set(load.result().outcomes), {"200"}, "each quote is answered meanwhile")
     finally:
-        scaled.forget(platform)
+        booking.forget(platform, scaled.USER)
 
 
 @proof("serving", needs=["serving.a_quote_is_that_of_the_model_and_is_logged_once"])

@@ -177,7 +177,6 @@ def test_prometheus_watches_it() -> None:
         patches.leave_out_namespaces,
         patches.run_with([], "secret", "configuration", 1),
         patches.restart_for({}),
-        patches.ask_soon,
     ],
 )
 def test_a_patch_that_finds_nothing_to_change_says_so(patch: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from infra import outputs, patching, releases
+from infra import controllers, outputs, patching, releases
 from infra.components.serving import patches, rights, runtimes
 from infra.components.serving.component import RUNTIME_IMAGES, ModelServing, ModelServingInputs
 from infra.components.serving.settings import ServingSettings
@@ -249,7 +249,7 @@ DEPLOYMENT: Manifest = {
     [
         patches.leave_out_the_proxy,
         patches.lead_alone,
-        patches.ask_soon,
+        controllers.ask_soon,
         patches.signed_by("authority"),
         patches.download_with("image", 1, []),
     ],

@@ -95,7 +95,7 @@ class Scaling(pulumi.ComponentResource):
                     self._arguments(), NAME, configuration["metadata"]["name"], settings.replicas
                 ),
                 patches.restart_for(pods.configuration_hash(configuration["data"])),
-                patches.ask_soon,
+                controllers.ask_soon,
                 controllers.restrict,
                 controllers.count_as_available_when_reachable,
                 controllers.give_probes_time,

@@ -84,11 +84,3 @@ def restart_for(annotations: Mapping[str, Any]) -> Patch:
         return objects
 
     return patch
-
-
-def ask_soon(objects: list[Manifest]) -> list[Manifest]:
-    """The manifest waits 30 seconds before it first asks; it serves after a few."""
-    probe = container(objects)["readinessProbe"]
-    expect(probe.get("initialDelaySeconds") == 30, "a readinessProbe that waits 30 seconds")
-    probe["initialDelaySeconds"] = 2
-    return objects

@@ -89,7 +89,7 @@ class ModelServing(pulumi.ComponentResource):
                 patching.use_images({patching.repository(upstream.image): upstream.image}),
                 patching.with_resources(self._settings.resources),
                 patches.lead_alone,
-                patches.ask_soon,
+                controllers.ask_soon,
                 patches.signed_by(inputs.issuer),
                 patches.download_with(inputs.storage_image, runtimes.UID, env),
                 controllers.leave_out_the_empty_certificate,

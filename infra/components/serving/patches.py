@@ -46,14 +46,6 @@ def lead_alone(objects: list[Manifest]) -> list[Manifest]:
     return objects
 
 
-def ask_soon(objects: list[Manifest]) -> list[Manifest]:
-    """The chart waits 30 seconds before it first asks whether the webhooks serve; they do after five."""
-    probe = container(objects)["readinessProbe"]
-    expect(probe.get("initialDelaySeconds") == 30, "a readinessProbe that waits 30 seconds")
-    probe["initialDelaySeconds"] = 1
-    return objects
-
-
 def signed_by(issuer: pulumi.Input[str]) -> Patch:
     """The chart's certificate signs itself; here the platform's authority signs. Who depends on the
     configurations of the webhooks waits until cert-manager has written the authority into them.
