@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from local.errors import LocalError
@@ -25,16 +26,31 @@ def ensure(images: Sequence[Image], progress: Progress | None = None) -> None:
     if not (lacking := missing(images)):
         return
     _require_commands(lacking, progress)
-    with locked(places.lock(), waiting=lambda: progress.say("waiting: another process builds images")):
-        lacking = missing(images)
-        if not lacking:
-            return
-        _require_disk(lacking)
-        with disk.watched(places.root(), "building images"), registry.serving() as address:
-            _prepare()
-            for image in lacking:
-                tag = _build_chain(image, progress)
-                _push(image, tag, address, progress)
+    _require_disk(lacking)
+    for image in lacking:
+        with alone(progress):
+            if not store.pushed(image):
+                _make(image, progress)
+
+
+@contextmanager
+def alone(progress: Progress) -> Iterator[None]:
+    """Hold the lock of all images. Who waits for it is next: a long list lets others in between."""
+
+    def wait() -> None:
+        progress.say("waiting: another process builds images")
+
+    with ExitStack() as held:
+        with locked(places.queue(), waiting=wait):
+            held.enter_context(locked(places.lock(), waiting=wait))
+        yield
+
+
+def _make(image: Image, progress: Progress) -> None:
+    """Build and push; the caller holds the lock."""
+    with disk.watched(places.root(), "building images"), registry.serving() as address:
+        _prepare()
+        _push(image, _build_chain(image, progress), address, progress)
 
 
 def missing(images: Iterable[Image]) -> list[Image]:

@@ -50,7 +50,7 @@ def push(images: Sequence[Image], target: str, progress: Progress | None = None)
     target = target.removeprefix("https://").rstrip("/")
     build.ensure(images, progress)
     pushed = []
-    with locked(places.lock(), waiting=lambda: progress.say("waiting: another process builds images")):
+    with build.alone(progress):
         for image, tag in build.built(images, progress).items():
             name = f"{target}/{image.repository}:{image.tag}"
             with step(progress, f"push {name}"):

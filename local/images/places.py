@@ -45,3 +45,8 @@ def records() -> Path:
 
 def lock() -> Path:
     return root() / ".lock"
+
+
+def queue() -> Path:
+    """Held by the one process that is next to have the lock."""
+    return root() / ".queue"
