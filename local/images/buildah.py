@@ -96,7 +96,6 @@ def _run(words: Sequence[str], log: Path) -> list[str]:
     environment = {
         "CONTAINERS_STORAGE_CONF": str(places.root() / "storage.conf"),
         "CONTAINERS_REGISTRIES_CONF": str(places.root() / "registries.conf"),
-        "TMPDIR": str(places.temporary()),
     }
     return leash.run([*_own_state(), "buildah", *words], log=log, environment=environment)
 

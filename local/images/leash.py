@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from local.images import places
+
 _PREFIX = (
     "setpriv", "--pdeathsig", "KILL",
     "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
@@ -45,7 +47,8 @@ def run(
         log.open("ab", buffering=0) as kept,
         subprocess.Popen(
             [*_PREFIX, *words],
-            env=os.environ | (environment or {}),
+            # What is killed leaves its temporary files where the next build removes them.
+            env={**os.environ, "TMPDIR": str(places.temporary()), **(environment or {})},
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -113,11 +113,16 @@ def test_a_kill_while_building_leaves_no_half_made_tool(victim: Platform, empty_
 
 @pytest.mark.faults
 def test_a_kill_while_an_image_is_built_is_cleaned_up(
-    victim: Platform, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+    victim: Platform, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cache_dir() / "tools").symlink_to(empty_cache / "tools")  # so that images alone are missing
-    kill_during(victim, "build image", drawn("an image's build", 20))
-    victim.ok("down", "--yes")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with monkeypatch.context() as own:
+        own.setenv("TMPDIR", str(temporary))
+        kill_during(victim, "build image", drawn("an image's build", 20))
+        victim.ok("down", "--yes")
+    assert list(temporary.iterdir()) == []
     assert processes_with(f"XDG_CACHE_HOME={os.environ['XDG_CACHE_HOME']}") == []
     assert mounts_under(cache_dir()) == []
     with monkeypatch.context() as outside:
