@@ -13,7 +13,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 up: $(READY) ## build what is needed, start the cluster, provision the platform, run a first workload, report
-	$(BIN)/seatrial up $(if $(PARTS),--parts $(PARTS)) $(FLAGS)
+	$(BIN)/seatrial up $(if $(PARTS),--parts $(PARTS)) $(if $(WITH),--with $(WITH)) $(FLAGS)
 
 prove: $(READY) ## put the running platform through its proofs
 	$(BIN)/seatrial prove local $(FLAGS)

@@ -23,6 +23,7 @@ USUAL = text([part for part in ALL if part != "serving"])
 PartsOption = Annotated[
     str, typer.Option("--parts", help="By commas; `seatrial setup --check` says what each costs.")
 ]
+WithOption = Annotated[str, typer.Option("--with", help="Parts besides those of --parts, by commas.")]
 
 CORE_NEEDS = Needs(memory=7 * 2**30, disk=12 * 2**30)
 """What the core takes besides the cache: pods with a training, their images on the nodes, volumes."""
@@ -30,16 +31,21 @@ CORE_NEEDS = Needs(memory=7 * 2**30, disk=12 * 2**30)
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
-def chosen(given: str) -> tuple[Part, ...]:
-    """The parts that `--parts` names.
+def chosen(given: str, besides: str = "") -> tuple[Part, ...]:
+    """The parts that `--parts` and `--with` name.
 
     Raises:
-        typer.BadParameter: it names something else.
+        typer.BadParameter: one of them names something else.
     """
+    found = _parsed(given, "--parts") + (_parsed(besides, "--with") if besides else ())
+    return tuple(part for part in ALL if part in found)
+
+
+def _parsed(given: str, option: str) -> tuple[Part, ...]:
     try:
         return parse(given)
     except ValueError as unknown:
-        raise typer.BadParameter(str(unknown), param_hint="--parts") from None
+        raise typer.BadParameter(str(unknown), param_hint=option) from None
 
 
 def remember(cluster: str, parts: Collection[Part]) -> None:

@@ -18,7 +18,7 @@ from local.progress import Progress, step
 from local.toolchain import debian, disk, gocache
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import require_bare_machine
-from seatrial.parts import USUAL, PartsOption, chosen, costs
+from seatrial.parts import USUAL, PartsOption, WithOption, chosen, costs
 from seatrial.wanted import addon_images, platform_images
 
 
@@ -28,10 +28,11 @@ def setup(
     ] = False,
     install: Annotated[bool, typer.Option(help="Install and build what is missing.")] = True,
     parts: PartsOption = USUAL,
+    besides: WithOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="With --check: machine-readable.")] = False,
 ) -> None:
     """Install Debian packages, build tools and images; quick when all is there. Part of `seatrial up`."""
-    wanted = chosen(parts)
+    wanted = chosen(parts, besides)
     if check:
         _report(wanted, as_json)
         return

@@ -15,13 +15,14 @@ from seatrial import first_work, provision, setup
 from seatrial.connection import connect
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name, owner, reports, require_bare_machine
-from seatrial.parts import USUAL, PartsOption, chosen, needs, remember, variables
+from seatrial.parts import USUAL, PartsOption, WithOption, chosen, needs, remember, variables
 from seatrial.prove import run_proofs
 from seatrial.wanted import addon_images, platform_images
 
 
 def up(
     parts: PartsOption = USUAL,
+    besides: WithOption = "",
     install: Annotated[bool, typer.Option(help="Install packages and build what is missing.")] = True,
     prove: Annotated[bool, typer.Option(help="Run the proofs and report.")] = True,
 ) -> None:
@@ -30,7 +31,7 @@ def up(
     A part that is there and not named is removed. Quick where nothing is to be done, and safe to
     interrupt: the next run carries on.
     """
-    wanted = chosen(parts)
+    wanted = chosen(parts, besides)
     require_bare_machine("up")
     began = time.monotonic()
     changed = bring_up(wanted, install)

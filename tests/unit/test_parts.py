@@ -54,6 +54,14 @@ def test_an_unknown_part_is_answered_with_those_there_are(text: str) -> None:
         chosen_parts.chosen(text)
 
 
+def test_parts_are_added_to_those_that_are_chosen() -> None:
+    assert chosen_parts.chosen("core,training", "serving,training") == ("training", "serving")
+    assert chosen_parts.chosen(chosen_parts.USUAL, "serving") == parts.ALL
+    with pytest.raises(typer.BadParameter) as refused:
+        chosen_parts.chosen("core", "servin")
+    assert refused.value.param_hint == "--with"
+
+
 def test_nothing_that_only_another_part_needs_is_built_or_fetched() -> None:
     recipes = {recipe for _, recipe, _ in releases.local_images(())}
     assert "trino" in recipes
