@@ -49,6 +49,7 @@ $(READY): requirements/dev.txt pyproject.toml
 
 reference: $(READY) ## make docs/reference again from the code
 	$(BIN)/python -m typer seatrial.cli utils docs --name seatrial --output docs/reference/commands.md
+	$(BIN)/python -m seatrial.reference
 
 PIN := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header --no-annotate
 RECIPES := local/images/recipes
