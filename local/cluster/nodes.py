@@ -165,7 +165,7 @@ def _kubelet(layout: Layout, node: Node) -> dict[str, object]:
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
         "containerLogMaxSize": "5Mi",
         "containerLogMaxFiles": 3,
-        # A changed Secret or ConfigMap reaches a running pod when the pod is next looked at: what Prometheus is
+        # A changed Secret or ConfigMap reaches a running pod when that is next looked at: what Prometheus is
         # to watch and which rules it has, for one, is then read within seconds and not within a minute.
         "syncFrequency": "10s",
         "serializeImagePulls": False,
