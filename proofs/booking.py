@@ -81,9 +81,10 @@ def rows(platform: Platform, request_id: str) -> list[tuple[Any, ...]]:
 
 
 def forget(platform: Platform, user: str) -> None:
-    """Take what a user was told out of the log."""
+    """Take what a user was told out of the log; there is none before the first service has made it."""
     with platform.bookings() as database:
-        database.execute("DELETE FROM predictions WHERE user_key = %s", [user])
+        if database.execute("SELECT to_regclass('predictions')").fetchone() != (None,):
+            database.execute("DELETE FROM predictions WHERE user_key = %s", [user])
 
 
 def nodes(platform: Platform, selector: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ from proofs import booking, damage_booking, faults
 from proofs.booking import Booked
 from proofs.run import REGISTRY, Result, run_one
 from proofs.subjects import serving_booking
+from tests.unit import postgres
 from tests.unit.booking_service import Under
 from tests.unit.conftest import Start
 from tests.unit.model_server import ModelServer
@@ -177,3 +178,17 @@ def test_a_node_takes_pods_again_also_when_the_drain_does_not_end(monkeypatch: p
     assert asked == [
         ("work", {"spec": {"unschedulable": True}}), ("work", {"spec": {"unschedulable": None}}),
     ]  # fmt: skip
+
+
+def test_what_a_user_was_told_is_forgotten(platform: Any, under: Under) -> None:
+    asked = {"user": "u-1", "carrier": "UA", "origin": "EWR", "dest": "IAH", "departure": "2013-07-03T06:15"}
+    for user in ("u-1", "u-2"):
+        assert under.http.post("/v1/quotes", json=asked | {"user": user}).status_code == 200
+    booking.forget(platform, "u-1")
+    with platform.bookings() as database:
+        assert database.execute("SELECT user_key FROM predictions").fetchall() == [("u-2",)]
+
+
+def test_before_the_first_service_there_is_nothing_to_forget(postgresql: postgres.Server) -> None:
+    url = postgresql.create("nobody-booked")
+    booking.forget(Some(bookings=lambda: psycopg.connect(url)), "u-1")  # type: ignore[arg-type]
