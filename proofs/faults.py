@@ -569,6 +569,7 @@ def _of_rollouts() -> tuple[Fault, ...]:
             "it was lost in its second step",
             "was taken over by another call",
             "a rollout of version",
+            "the same call goes on to its end",
             "it is the same rollout",
         ),
         fault(
