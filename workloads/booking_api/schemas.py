@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -93,7 +93,10 @@ def _listed(given: Any) -> Any:
     return given if isinstance(given, list) else [given]
 
 
-def _once_each(outcomes: list[Outcome]) -> list[Outcome]:
+Told = TypeVar("Told", bound=Outcome)
+
+
+def _once_each(outcomes: list[Told]) -> list[Told]:
     counts = Counter(each.request_id for each in outcomes)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
@@ -107,6 +110,34 @@ Outcomes = Annotated[
     AfterValidator(_once_each),
     BeforeValidator(_listed, json_schema_input_type=Outcome | list[Outcome]),
 ]
+
+
+class Revision(BaseModel):
+    """What an outcome is instead, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    outcome: float = Field(ge=0, le=1, allow_inf_nan=False)
+    source: str = Field(min_length=1, max_length=64)
+    reason: str = Field(min_length=1, max_length=500)
+
+
+class Correction(Outcome):
+    """A correction in a list of them."""
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
+Corrections = Annotated[
+    list[Correction], Field(min_length=1, max_length=OUTCOMES_AT_ONCE), AfterValidator(_once_each)
+]
+
+
+class Corrected(BaseModel):
+    """How many outcomes changed, and how many were so already."""
+
+    corrected: int
+    unchanged: int
 
 
 class Recorded(BaseModel):
