@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -19,9 +19,11 @@ from workloads.booking_api.rule import decide
 from workloads.booking_api.schemas import (
     Corrected,
     Corrections,
+    Known,
     Outcomes,
     Question,
     Quote,
+    QuoteId,
     Recorded,
     Revision,
 )
@@ -157,6 +159,8 @@ def tenant(request: Request) -> str | None:
 
 RequestId = Annotated[str, Depends(request_id)]
 Tenant = Annotated[str | None, Depends(tenant)]
+OfQuote = Annotated[QuoteId, Path(alias="request_id")]
+"""Of the quote; `RequestId` is that of the request itself."""
 
 
 def _business(app: FastAPI, service: Service) -> None:
@@ -183,15 +187,15 @@ def _corrections(app: FastAPI, service: Service) -> None:
         """Correct outcomes that were told, all or none."""
         return await correct([corrections.Correction(**each.model_dump()) for each in given], tenant)
 
-    @app.put("/v1/outcomes/{quote}")
-    async def one(quote: str, given: Revision, _: RequestId, tenant: Tenant) -> Corrected:
+    @app.put("/v1/outcomes/{request_id}")
+    async def one(quote: OfQuote, given: Revision, _: RequestId, tenant: Tenant) -> Corrected:
         """Correct the outcome of a quote."""
-        return await correct([corrections.Correction(quote, **given.model_dump())], tenant)
+        return await correct([corrections.Correction(request_id=quote, **given.model_dump())], tenant)
 
-    @app.get("/v1/outcomes/{quote}")
-    async def told(quote: str, _: RequestId, tenant: Tenant) -> dict[str, Any]:
+    @app.get("/v1/outcomes/{request_id}")
+    async def told(quote: OfQuote, _: RequestId, tenant: Tenant) -> Known:
         """The present outcome of a quote and its corrections."""
-        return await corrections.history(service.database, quote, tenant)
+        return Known(**await corrections.history(service.database, quote, tenant))
 
 
 def _operation(app: FastAPI, service: Service) -> None:

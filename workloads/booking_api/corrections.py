@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from workloads.booking_api.database import Connection, Database
-from workloads.booking_api.journal import UnknownPredictions
+from workloads.booking_api.journal import UnknownPredictions, several
 
 MINE = """
 SELECT o.request_id FROM outcomes o JOIN predictions p USING (request_id)
 WHERE o.request_id = ANY(%(ids)s::text[]) AND p.tenant IS NOT DISTINCT FROM %(tenant)s::text
 ORDER BY o.request_id FOR UPDATE OF o
 """
-"""In one order, so that two corrections wait for each other and never in a circle."""
+"""What may be corrected, locked until this is done: corrections of one outcome take turns, and are numbered in
+that order. Rows are locked in one order, so that no two lists wait for each other.
+"""
 CORRECT = """
 WITH different AS (
     SELECT given.*, there.outcome AS old_outcome, there.source AS old_source
@@ -34,7 +36,8 @@ SELECT request_id, 1 + (SELECT count(*) FROM outcome_changes c WHERE c.request_i
 FROM different d
 """
 PRESENT = """
-SELECT o.request_id, o.outcome, o.source, o.at FROM outcomes o JOIN predictions p USING (request_id)
+SELECT o.request_id, o.outcome, o.source, o.at AS known_at
+FROM outcomes o JOIN predictions p USING (request_id)
 WHERE o.request_id = %(id)s AND p.tenant IS NOT DISTINCT FROM %(tenant)s::text
 """
 HISTORY = """
@@ -59,7 +62,7 @@ async def correct(database: Database, corrections: Sequence[Correction], tenant:
     Raises:
         UnknownPredictions: some have no outcome, or belong to no prediction of the tenant's.
     """
-    given = {
+    given: dict[str, Any] = {
         "tenant": tenant,
         "ids": [each.request_id for each in corrections],
         "outcomes": [each.outcome for each in corrections],
@@ -69,18 +72,19 @@ async def correct(database: Database, corrections: Sequence[Correction], tenant:
 
     async def work(connection: Connection) -> int:
         async with connection.transaction():
-            mine = {row["request_id"] for row in await (await connection.execute(MINE, given)).fetchall()}
-            missing = [each.request_id for each in corrections if each.request_id not in mine]
+            found = await (await connection.execute(MINE, given)).fetchall()
+            mine = {row["request_id"] for row in found}
+            missing = [{"request_id": name} for name in given["ids"] if name not in mine]
             if missing:
-                more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-                raise UnknownPredictions(f"no outcome to correct for {', '.join(missing[:5])}{more}")
+                raise UnknownPredictions(several("no outcome is recorded for the request id", missing))
             return (await connection.execute(CORRECT, given)).rowcount
 
     return await database.run(work)
 
 
 async def history(database: Database, request_id: str, tenant: str | None) -> dict[str, Any]:
-    """The present outcome of a tenant's prediction, with its corrections from the first to the last.
+    """The present outcome of a tenant's prediction (the columns of PRESENT), and under `history` its
+    corrections (those of HISTORY), from the first to the last.
 
     Raises:
         UnknownPredictions: there is none, or it is another tenant's.
@@ -90,10 +94,10 @@ async def history(database: Database, request_id: str, tenant: str | None) -> di
     async def work(connection: Connection) -> dict[str, Any]:
         async with connection.transaction():
             # Both are of one moment.
-            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             present = await (await connection.execute(PRESENT, given)).fetchone()
             if present is None:
-                raise UnknownPredictions(f"no outcome is recorded for {request_id}")
+                raise UnknownPredictions(f"no outcome is recorded for the request id {request_id}")
             changes = await (await connection.execute(HISTORY, given)).fetchall()
             return dict(present) | {"history": [dict(each) for each in changes]}
 

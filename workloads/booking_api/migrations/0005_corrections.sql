@@ -2,7 +2,7 @@
 CREATE TABLE outcome_changes (
     request_id text NOT NULL REFERENCES outcomes,
     number integer NOT NULL CHECK (number > 0), -- of the correction, from 1
-    at timestamptz NOT NULL DEFAULT now(),
+    at timestamptz NOT NULL DEFAULT clock_timestamp(), -- not when the transaction began: it may have waited
     old_outcome double precision NOT NULL,
     old_source text NOT NULL,
     outcome double precision NOT NULL CHECK (outcome BETWEEN 0 AND 1),
