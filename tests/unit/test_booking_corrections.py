@@ -65,6 +65,13 @@ def test_what_was_there_before_is_told_with_who_corrected_it_and_why(booking: Un
     ]
 
 
+def test_the_schema_names_what_is_asked_and_told(booking: Under) -> None:
+    found = booking.http.get("/openapi.json").json()["paths"]["/v1/outcomes/{request_id}"]["get"]
+    assert [each["name"] for each in found["parameters"]] == ["request_id"]
+    told = found["responses"]["200"]["content"]["application/json"]["schema"]
+    assert told == {"$ref": "#/components/schemas/Known"}
+
+
 def test_the_same_correction_again_changes_nothing(booking: Under) -> None:
     tell(booking, "r-1")
     correct(booking)

@@ -16,8 +16,8 @@ SELECT o.request_id FROM outcomes o JOIN predictions p USING (request_id)
 WHERE o.request_id = ANY(%(ids)s::text[]) AND p.tenant IS NOT DISTINCT FROM %(tenant)s::text
 ORDER BY o.request_id FOR UPDATE OF o
 """
-"""What may be corrected, locked until this is done: corrections of one outcome take turns, and are numbered in
-that order. Rows are locked in one order, so that no two lists wait for each other.
+"""What may be corrected, locked until this is done: corrections of one outcome take turns, and are numbered
+in that order. Rows are locked in one order, so that no two lists wait for each other.
 """
 CORRECT = """
 WITH different AS (
