@@ -47,7 +47,7 @@ def facts_loaded(postgresql: postgres.Server) -> dict[str, object]:
 def start(postgresql: postgres.Server, facts_loaded: dict[str, object]) -> Iterator[Start]:
     """Starts booking services, with an empty log unless they are given another database."""
     with psycopg.connect(postgresql.url(FACTS), autocommit=True) as connection:
-        connection.execute("TRUNCATE predictions, outcomes")
+        connection.execute("TRUNCATE predictions CASCADE")
     with ExitStack() as stack:
 
         def starts(

@@ -11,7 +11,13 @@ from tests.unit.conftest import FACTS
 from workloads.booking_api import facts, schema
 from workloads.common import HopelessError
 
-MIGRATIONS = ["0001_facts.sql", "0002_log.sql", "0003_tenant.sql", "0004_experiments.sql"]
+MIGRATIONS = [
+    "0001_facts.sql",
+    "0002_log.sql",
+    "0003_tenant.sql",
+    "0004_experiments.sql",
+    "0005_corrections.sql",
+]
 
 
 def connect(url: str) -> psycopg.Connection:

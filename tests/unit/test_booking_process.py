@@ -56,7 +56,7 @@ def surroundings(
     postgresql: postgres.Server, facts_loaded: dict[str, object], model: ModelServer
 ) -> dict[str, str]:
     with psycopg.connect(postgresql.url(FACTS), autocommit=True) as connection:
-        connection.execute("TRUNCATE predictions, outcomes")
+        connection.execute("TRUNCATE predictions CASCADE")
     return {
         "BOOKINGS_DATABASE": postgresql.url(FACTS),
         "MODEL": "delay",

@@ -5,18 +5,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from workloads.booking_api import flights, journal, metrics
+from workloads.booking_api import corrections, flights, journal, metrics
 from workloads.booking_api.config import BookingApi
 from workloads.booking_api.database import Database, DatabaseAway
 from workloads.booking_api.experiment import Experiment
 from workloads.booking_api.model import Model, ModelAway, ModelUnusable
 from workloads.booking_api.rule import decide
-from workloads.booking_api.schemas import Outcomes, Question, Quote, Recorded
+from workloads.booking_api.schemas import (
+    Corrected,
+    Corrections,
+    Known,
+    Outcomes,
+    Question,
+    Quote,
+    QuoteId,
+    Recorded,
+    Revision,
+)
 from workloads.common import log
 
 TENANT_HEADER = "x-tenant"
@@ -110,6 +120,7 @@ def application(service: Service) -> FastAPI:
     for kind in CODES:
         app.add_exception_handler(kind, refused)
     _business(app, service)
+    _corrections(app, service)
     _operation(app, service)
     return app
 
@@ -148,6 +159,8 @@ def tenant(request: Request) -> str | None:
 
 RequestId = Annotated[str, Depends(request_id)]
 Tenant = Annotated[str | None, Depends(tenant)]
+OfQuote = Annotated[QuoteId, Path(alias="request_id")]
+"""Of the quote; `RequestId` is that of the request itself."""
 
 
 def _business(app: FastAPI, service: Service) -> None:
@@ -162,6 +175,27 @@ def _business(app: FastAPI, service: Service) -> None:
         entries = [journal.Outcome(each.request_id, each.outcome, each.source) for each in given]
         new = await journal.record(service.database, entries, tenant)
         return Recorded(recorded=new, unchanged=len(entries) - new)
+
+
+def _corrections(app: FastAPI, service: Service) -> None:
+    async def correct(entries: list[corrections.Correction], tenant: str | None) -> Corrected:
+        changed = await corrections.correct(service.database, entries, tenant)
+        return Corrected(corrected=changed, unchanged=len(entries) - changed)
+
+    @app.put("/v1/outcomes")
+    async def many(given: Corrections, _: RequestId, tenant: Tenant) -> Corrected:
+        """Correct outcomes that were told, all or none."""
+        return await correct([corrections.Correction(**each.model_dump()) for each in given], tenant)
+
+    @app.put("/v1/outcomes/{request_id}")
+    async def one(quote: OfQuote, given: Revision, _: RequestId, tenant: Tenant) -> Corrected:
+        """Correct the outcome of a quote."""
+        return await correct([corrections.Correction(request_id=quote, **given.model_dump())], tenant)
+
+    @app.get("/v1/outcomes/{request_id}")
+    async def told(quote: OfQuote, _: RequestId, tenant: Tenant) -> Known:
+        """The present outcome of a quote and its corrections."""
+        return Known(**await corrections.history(service.database, quote, tenant))
 
 
 def _operation(app: FastAPI, service: Service) -> None:

@@ -125,16 +125,17 @@ async def record(database: Database, outcomes: Sequence[Outcome], tenant: str | 
         async with connection.transaction():
             unknown = await (await connection.execute(UNKNOWN, given)).fetchall()
             if unknown:
-                raise UnknownPredictions(_several("no prediction has the request id", unknown))
+                raise UnknownPredictions(several("no prediction has the request id", unknown))
             new = (await connection.execute(RECORD, given)).rowcount
             different = await (await connection.execute(DIFFERENT, given)).fetchall()
             if different:
-                raise OtherOutcome(_several("another outcome is recorded for the request id", different))
+                raise OtherOutcome(several("another outcome is recorded for the request id", different))
             return new
 
     return await database.run(work)
 
 
-def _several(what: str, rows: Sequence[dict[str, Any]], shown: int = 5) -> str:
+def several(what: str, rows: Sequence[dict[str, Any]], shown: int = 5) -> str:
+    """`what` and the request ids of the rows, of many only the first."""
     named = ", ".join(str(row["request_id"]) for row in rows[:shown])
     return f"{what} {named}" + (f" and {len(rows) - shown} more" if len(rows) > shown else "")

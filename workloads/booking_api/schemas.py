@@ -2,7 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,12 @@ from workloads.booking_api import journal
 from workloads.booking_api.flights import Flight
 
 OUTCOMES_AT_ONCE = 1000
+Told = TypeVar("Told", "Outcome", "Correction")
 Airport = Annotated[str, Field(pattern=r"^[A-Z0-9]{3}$", examples=["EWR"])]
+QuoteId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
+"""As `x-request-id` may be."""
+Text = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+"""Something that PostgreSQL can keep."""
 
 
 class Question(BaseModel):
@@ -93,7 +98,7 @@ def _listed(given: Any) -> Any:
     return given if isinstance(given, list) else [given]
 
 
-def _once_each(outcomes: list[Outcome]) -> list[Outcome]:
+def _once_each(outcomes: list[Told]) -> list[Told]:
     counts = Counter(each.request_id for each in outcomes)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
@@ -107,6 +112,59 @@ Outcomes = Annotated[
     AfterValidator(_once_each),
     BeforeValidator(_listed, json_schema_input_type=Outcome | list[Outcome]),
 ]
+
+
+class Revision(BaseModel):
+    """What an outcome is instead, who says so, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    outcome: float = Field(ge=0, le=1, allow_inf_nan=False)
+    source: Annotated[Text, Field(max_length=64, examples=["airline"])]
+    reason: Annotated[Text, Field(max_length=500, examples=["the gate was misread"])]
+
+
+class Correction(Revision):
+    """A correction in a list of them."""
+
+    request_id: QuoteId
+
+
+Corrections = Annotated[
+    list[Correction], Field(min_length=1, max_length=OUTCOMES_AT_ONCE), AfterValidator(_once_each)
+]
+
+
+class Corrected(BaseModel):
+    """How many outcomes changed, and how many were so already."""
+
+    corrected: int
+    unchanged: int
+
+
+class Change(BaseModel):
+    """One correction: what was there, what came in its place, who said so, and why."""
+
+    number: int
+    """Of the quote's corrections, from 1."""
+    at: datetime
+    old_outcome: float
+    old_source: str
+    outcome: float
+    source: str
+    reason: str
+
+
+class Known(BaseModel):
+    """The present outcome of a quote and how it came about."""
+
+    request_id: str
+    outcome: float
+    source: str
+    known_at: datetime
+    """When the first one was told; corrections leave it."""
+    history: list[Change]
+    """From the first correction to the last."""
 
 
 class Recorded(BaseModel):
