@@ -216,6 +216,7 @@ def test_two_at_once_get_the_same_answer(booking: Under) -> None:
         ({"departure_delay": "NaN"}, "departure_delay"),
         ({"origin": "ewr"}, "pattern"),
         ({"user": ""}, "user"),
+        ({"user": "u\0"}, "user"),
         ({"usr": "u-1"}, "usr"),
     ],
 )
@@ -440,6 +441,7 @@ def test_outcomes_are_recorded_one_or_many_and_again(booking: Under) -> None:
         ([outcome("r-0", 2)], 422, "less than or equal to 1"),
         ([outcome("r-0", float("inf"))], 422, "outcome"),
         ([outcome("r-0", 1) | {"x": 1}], 422, "Extra inputs"),
+        ([outcome("r-0", 1) | {"source": "a\0"}], 422, "source"),
         ([], 422, "at least 1 item"),
         ([outcome(f"r-{n}", 1) for n in range(1001)], 422, "at most 1000 items"),
         ([outcome(f"q-{n}", 1) for n in range(7)], 404, "q-0, q-1, q-2, q-3, q-4 and 2 more"),

@@ -31,7 +31,7 @@ class Question(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user: str = Field(min_length=1, max_length=128, examples=["u-17"])
+    user: Annotated[Text, Field(max_length=128, examples=["u-17"])]
     """Who asks; experiments divide by it."""
     carrier: Annotated[str, Field(pattern=r"^[A-Z0-9]{2}$", examples=["UA"])]
     origin: Airport
@@ -88,9 +88,9 @@ class Outcome(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request_id: str = Field(min_length=1, max_length=128)
+    request_id: Annotated[Text, Field(max_length=128)]
     outcome: float = Field(ge=0, le=1, allow_inf_nan=False)
-    source: str = Field(min_length=1, max_length=64, examples=["arrivals"])
+    source: Annotated[Text, Field(max_length=64, examples=["arrivals"])]
     """Who says so."""
 
 
