@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from infra.parts import Part
+from client.uses import require_unused
+from infra.parts import ALL, Part
 from local import engine
 from local.cluster import Cluster, down_all, find_leftovers
 from seatrial import first_work, provision, setup
@@ -28,8 +29,8 @@ def up(
 ) -> None:
     """Build what is missing, start the cluster, run `pulumi up -s local`, a first workload and the proofs.
 
-    A part that is there and not named is removed. Quick where nothing is to be done, and safe to
-    interrupt: the next run carries on.
+    A part that is there and not named is removed, unless something uses it. Quick where nothing is to be
+    done, and safe to interrupt: the next run carries on.
     """
     wanted = chosen(parts, besides)
     require_bare_machine("up")
@@ -57,6 +58,8 @@ def bring_up(parts: Collection[Part], install: bool) -> bool:
         down_all(find_leftovers(), progress)
         cluster = Cluster(cluster_name(), needs(parts))
         cluster.up(tools, progress, tied_to=owner())
+        with connect(LOCAL_STACK) as platform:
+            require_unused(platform, [part for part in ALL if part not in parts])
         setup.prepare_images(platform_images(parts), progress, install)
         setup.prepare_manifests(progress, parts)
         remember(cluster_name(), parts)
