@@ -30,8 +30,13 @@ PODS_OF = {
     "MPIJob": "training.kubeflow.org/job-name",
 }
 """The label by which the pods of a job are found, by the job's kind."""
-PARTS = {"TrainJob": "core,training", "MPIJob": "core,training", "HTTPRoute": "core,serving"}
-"""What must be provisioned for a kind that the core has not."""
+PARTS = {
+    "gateway.networking.k8s.io/HTTPRoute": "serving",
+    "kubeflow.org/MPIJob": "training",
+    "serving.kserve.io/InferenceService": "serving",
+    "trainer.kubeflow.org/TrainJob": "training",
+}
+"""The part that must be provisioned for a kind, by `group/kind`, which the core has not."""
 
 
 @dataclass
@@ -120,14 +125,18 @@ def require_kind(served: list[Kind], item: dict[str, Any]) -> Kind:
     """
     kind = find_kind(served, item)
     if kind is None:
-        parts = PARTS.get(item["kind"])
+        part = PARTS.get(group_kind(item["apiVersion"], item["kind"]))
         raise ClientError(
             f"the cluster does not serve {item['apiVersion']} {item['kind']}",
-            f"provision the part of the platform that brings it: seatrial up --parts {parts}"
-            if parts
-            else "provision the part of the platform that brings it",
+            "provision the part of the platform that brings it"
+            + (f": seatrial up --parts core,{part}" if part else ""),
         )
     return kind
+
+
+def group_kind(api_version: str, kind: str) -> str:
+    """A kind whatever its version, as `group/kind`."""
+    return f"{api_version.partition('/')[0]}/{kind}"
 
 
 def apply(platform: Platform, served: list[Kind], workload: str, item: dict[str, Any]) -> None:

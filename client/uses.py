@@ -3,14 +3,12 @@
 from collections.abc import Collection
 
 from client.errors import ClientError
-from client.objects import kinds, listing
+from client.jobs import PARTS, group_kind
+from client.objects import Kind, kinds, listing
 from client.platform import Platform
 
-GROUPS = {
-    "serving": {"serving.kserve.io": "InferenceService"},
-    "training": {"trainer.kubeflow.org": "TrainJob", "kubeflow.org": "MPIJob"},
-}
-"""By part the kinds of which people make objects that would not go away without it, by their API group."""
+GO_ALONE = {"HTTPRoute"}
+"""Kinds of a part that need no controller to go away."""
 
 
 def require_unused(platform: Platform, parts: Collection[str]) -> None:
@@ -19,22 +17,24 @@ def require_unused(platform: Platform, parts: Collection[str]) -> None:
     Raises:
         ClientError: with the names of what uses them.
     """
+    made = {kind: part_of(kind) for kind in kinds(platform.api)}
     for part in parts:
-        if names := uses(platform, part):
+        if names := uses(platform, [kind for kind in made if made[kind] == part]):
             raise ClientError(
                 f"part '{part}' cannot be taken away while it is used: {', '.join(names)}",
                 f"delete what uses it (kubectl delete {names[0]}), or keep the part: --with {part}",
             )
 
 
-def uses(platform: Platform, part: str) -> list[str]:
-    """What there is of the part's kinds, as `kind -n namespace name`, which is how kubectl takes it."""
-    wanted = GROUPS.get(part, {})
-    served = [
-        kind for kind in kinds(platform.api) if wanted.get(kind.api_version.partition("/")[0]) == kind.kind
-    ]
+def part_of(kind: Kind) -> str | None:
+    """The part without which objects of this kind would not go away."""
+    return None if kind.kind in GO_ALONE else PARTS.get(group_kind(kind.api_version, kind.kind))
+
+
+def uses(platform: Platform, made: Collection[Kind]) -> list[str]:
+    """What there is of these kinds, as `kind -n namespace name`, which is how kubectl takes it."""
     return sorted(
         f"{kind.kind.lower()} -n {item['metadata']['namespace']} {item['metadata']['name']}"
-        for kind in served
+        for kind in made
         for item in listing(platform.api, kind, "")
     )

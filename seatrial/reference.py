@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
 
 import workloads
 from infra.settings import PlatformSettings
@@ -46,28 +45,28 @@ def settings_page() -> str:
     lines = [OF_STACKS]
     whole = PlatformSettings()
     sections = {name: each for name, each in whole if _is_section(each)}
-    alone = {name: field for name, field in PlatformSettings.model_fields.items() if name not in sections}
-    lines += _rows((name, field, getattr(whole, name)) for name, field in alone.items())
+    lines += _rows("default", (each for each in _settings_of(whole) if "." not in each[0]))
     for name, section in sections.items():
-        lines += ["", f"## {name}", "", *_rows(_settings_of(section))]
+        lines += ["", f"## {name}", "", *_rows("default", _settings_of(section))]
     return "\n".join(lines) + "\n"
 
 
-def _rows(settings: Iterable[tuple[str, FieldInfo, Any]]) -> Iterator[str]:
-    yield "| setting | default | |"
+def _rows(column: str, settings: Iterable[tuple[str, Any, str | None]]) -> Iterator[str]:
+    """A table of settings by name, value (in `column`) and what they mean."""
+    yield f"| setting | {column} | |"
     yield "| --- | --- | --- |"
-    for path, field, value in settings:
-        yield f"| `{path}` | {_code(value)} | {_one_line(field.description)} |"
+    for name, value, text in settings:
+        yield f"| `{name}` | {_code(value)} | {_one_line(text)} |"
 
 
-def _settings_of(section: BaseModel, above: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:
+def _settings_of(section: BaseModel, above: str = "") -> Iterator[tuple[str, Any, str | None]]:
     """Its settings by their paths, those of its subsections included."""
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if _is_section(value):
             yield from _settings_of(value, f"{above}{name}.")
         else:
-            yield above + name, field, value
+            yield above + name, value, field.description
 
 
 def _is_section(value: Any) -> bool:
@@ -96,11 +95,8 @@ def _settings(workload: str) -> Iterator[str]:
         return
     chosen = importlib.import_module(f"workloads.{workload}.config").reference()
     texts = _docstrings(type(chosen))
-    yield "| setting | reference | |"
-    yield "| --- | --- | --- |"
-    for field in dataclasses.fields(chosen):
-        value, text = getattr(chosen, field.name), texts.get(field.name)
-        yield f"| `{field.name}` | {_code(value)} | {_one_line(text)} |"
+    fields = (field.name for field in dataclasses.fields(chosen))
+    yield from _rows("reference", ((name, getattr(chosen, name), texts.get(name)) for name in fields))
 
 
 def _docstrings(of: type) -> dict[str, str]:
