@@ -4,6 +4,7 @@ says why.
 The variables come from the Secret `platform-access`; nothing here knows where the platform runs.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -190,6 +191,8 @@ def run(main: Callable[[], dict[str, Any]]) -> None:
         leave({"error": str(error) if known else f"{type(error).__name__}: {error}"})
         sys.exit(HOPELESS if isinstance(error, HopelessError) else 1)
     leave(result)
+    # The interpreter looks through all objects before it ends: seconds, with PyTorch and MLflow loaded.
+    gc.freeze()
 
 
 def by_one(work: Callable[[], Any] | None, tell: Callable[[Any], Any]) -> Any:

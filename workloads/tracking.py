@@ -19,7 +19,8 @@ CAUSE_LETTERS = 1000
 class Run:
     """One run; its numbers are written behind the training's back, many in a request.
 
-    With the id of a `training`, one that is taken up again goes on in the run that it began.
+    With the id of a `training`, one that is taken up again goes on in the run that it began. It may be opened
+    in another thread than the one that ends it.
     """
 
     def __init__(
@@ -46,6 +47,11 @@ class Run:
         found = self.mlflow.search_runs(filter_string=f"tags.training = '{training}'", output_format="list")
         return found[0] if found else None
 
+    def be_active(self) -> None:
+        """Make it the one that MLflow's own calls write to, which each thread has for itself."""
+        if self.mlflow.active_run() is None:
+            self.mlflow.start_run(self.id)
+
     @contextmanager
     def calls(self) -> Iterator[None]:
         """Failures of the server are reported as that."""
@@ -71,12 +77,14 @@ class Run:
             self.recorder.series(name, [value])
         with self.calls():
             self.recorder.flush()
+            self.be_active()
             self.mlflow.log_dict(report, "report.json")
             self.mlflow.end_run()
 
     def fail(self, cause: BaseException | None = None) -> None:
         """Mark the run as failed, with the cause as its tag `last_failure`, if the server still listens."""
         try:
+            self.be_active()
             if cause is not None:
                 self.mlflow.set_tag("last_failure", (str(cause) or type(cause).__name__)[:CAUSE_LETTERS])
             self.recorder.flush()

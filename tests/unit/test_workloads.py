@@ -1,5 +1,6 @@
 """The parts of the workloads that need neither network nor PyTorch, on the real data."""
 
+import gc
 import json
 import re
 import threading
@@ -180,7 +181,11 @@ def test_the_cause_of_a_failure_becomes_the_termination_message(
         common.run(fail)
     assert ended.value.code == 1
     assert json.loads(log.read_text()) == {"error": "MLflow does not answer"}
-    common.run(lambda: {"rows": 3})
+    try:
+        common.run(lambda: {"rows": 3})
+        assert gc.get_freeze_count(), "the interpreter's end looks through all objects"
+    finally:
+        gc.unfreeze()
     assert json.loads(log.read_text()) == {"rows": 3}
 
 

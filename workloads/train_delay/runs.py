@@ -66,6 +66,7 @@ class DelayRun(tracking.Run):
             self.recorder.series(f"test_{name}", [value])
         with self.calls(), tempfile.TemporaryDirectory() as folder:
             self.recorder.flush()
+            self.be_active()
             self.mlflow.log_dict(report, "evaluation.json")
             path = Path(folder) / "predictions.parquet"
             kept = test[[*KEY, "arr_delay"]].assign(late_probability=scores)

@@ -19,6 +19,7 @@ from workloads import common
 from workloads.beginning import Beginning
 from workloads.checkpoints import Checkpoints, Saver
 from workloads.common import HopelessError, WorkloadError, log
+from workloads.opening import Opening
 from workloads.settings import changed
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.course import Course, train
@@ -62,23 +63,24 @@ def work(
     training: str = group.on_rank_0(training_id)
     checkpoints = Checkpoints(common.s3(), common.env("S3_BUCKET"), training, keep=settings.checkpoints_kept)
     source, state = group.on_rank_0(lambda: take_up(settings, snapshot, checkpoints))
-    runs: list[Any] = []
-    group.on_rank_0(lambda: runs.append(run_of(settings, source.content, training, group.size)))
-    beginning.mark("take_up")
-    try:
+    own_run = (lambda: run_of(settings, source.content, training, group.size)) if group.rank == 0 else None
+    with Opening(own_run) as opening:
+        if state is None:
+            group.on_rank_0(opening.run)
+        beginning.mark("take_up")
         preprocessing, data = prepared(settings, source, array)
         told = {name: len(part.labels) for name, part in data.items()}
         log("read", seconds=round(time.monotonic() - began, 1), training=training, **told)
         beginning.mark("read")
+        # The run of a training that is taken up is there: nobody waits for it before it is written to.
+        opening.begin()
         learner = learner_of(settings, preprocessing, data["train"], group)
-        learn(learner, data["validation"], state, runs, checkpoints, group, beginning)
+        learn(learner, data["validation"], state, opening, checkpoints, group, beginning)
         hashes = equal_weights(learner, group)
         nodes = group.gather(os.environ.get("NODE_NAME", socket.gethostname()))
-        result = group.on_rank_0(lambda: runs[0].finish(learner.network, preprocessing, data["test"], hashes))
-    except BaseException as error:
-        for run in runs:
-            run.fail(error)
-        raise
+        result = group.on_rank_0(
+            lambda: opening.run().finish(learner.network, preprocessing, data["test"], hashes)
+        )
     return {**result, "training": training, "rank": group.rank, "resumed_at": state and state[0],
             "own_weights_sha256": hashes[group.rank], "nodes": nodes,
             "steps": learner.total, "learned_seconds": round(learner.spent, 3),
@@ -114,12 +116,12 @@ def learn(
     learner: Course,
     validation: Data,
     state: tuple[int, bytes] | None,
-    runs: list[DelayRun],
+    opening: Opening[DelayRun],
     checkpoints: Checkpoints,
     group: Ranks,
     beginning: Beginning,
 ) -> None:
-    """Train from `state`, or from the start; `runs` is empty on all ranks but 0."""
+    """Train from `state`, or from the start."""
     if state:
         learner.restore(state[1])
         log("resumed", step=state[0], epoch=learner.epoch)
@@ -127,13 +129,13 @@ def learn(
 
     def tell() -> None:
         beginning.over("first_steps")
-        for run in runs:
+        for run in opening.ready():
             run.tell(learner)
 
     def put() -> None:
         # MLflow may be behind: the state holds the losses too, and what the run lacks is told when the
         # training is taken up.
-        runs[0].check()
+        opening.run().check()
         saver.save(learner.total, learner.state())
 
     def keep() -> None:
@@ -144,6 +146,7 @@ def learn(
     with Saver(checkpoints) as saver, group.peers():
         train(learner, validation, tell, keep)
         group.on_rank_0(saver.flush)
+        group.on_rank_0(lambda: opening.run().tell(learner))
 
 
 def equal_weights(learner: Course, group: Ranks) -> list[str]:
