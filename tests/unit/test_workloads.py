@@ -3,6 +3,8 @@
 import gc
 import json
 import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -494,6 +496,19 @@ def test_a_check_waits_for_nothing() -> None:
     assert len(recorder.pending) == 1
     answer.set()
     recorder.flush()
+
+
+def test_a_registered_model_brings_the_code_that_it_needs_and_no_other(tmp_path: Path) -> None:
+    from workloads.train_delay import registry
+
+    copy = registry.code(tmp_path, {registry.HERE})
+    assert sorted(path.name for path in copy.iterdir()) == ["__init__.py", "train_delay"]
+    ask = "import workloads.train_delay.features as there; print(there.__file__)"
+    # Where a program is started comes first among the places that it imports from.
+    found = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert Path(found.stdout.strip()).is_relative_to(tmp_path)
 
 
 def test_training_validation_and_test_share_no_month() -> None:
