@@ -143,7 +143,7 @@ def _monitoring(stack: Stack) -> Monitoring:
         prometheus_version=releases["prometheus"].version,
         alertmanager_image=releases.image("alertmanager"),
         alertmanager_version=releases["alertmanager"].version,
-        rules=alerts.rules(stack.chosen.parts),
+        rules=alerts.rules(stack.chosen.parts, stack.chosen.monitoring.prometheus.longest_for),
     )
     return Monitoring("monitoring", stack.chosen.monitoring, inputs, stack.opts)
 

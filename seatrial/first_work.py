@@ -5,9 +5,10 @@ from client import Platform, completed, deploy, offers
 from seatrial.connection import workloads_run_in
 from seatrial.console import ConsoleProgress
 
+SERVICES = ("receive_alerts",)
+"""What runs from then on."""
 WORKLOADS = ("ingest_flights", "train_delay")
 """In the order in which each needs what the one before made."""
-
 
 EXPECTED_SECONDS = 150.0
 """Measured on 2 cores."""
@@ -16,6 +17,8 @@ EXPECTED_SECONDS = 150.0
 def do(platform: Platform, stack: str, progress: ConsoleProgress) -> list[str]:
     """Run each workload that has not been done in this image; returns the names of those that ran."""
     image, offered = workloads_run_in(stack, None), offers(platform)
+    for service in SERVICES:
+        deploy(platform, service, workloads.manifest(service, image, **offered), progress=progress)
     ran = []
     for workload in WORKLOADS:
         objects = workloads.manifest(workload, image, **offered)

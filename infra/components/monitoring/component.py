@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from infra import charts, kube, patching, pods
-from infra.components.monitoring import patches
+from infra.components.monitoring import patches, routing
 from infra.components.monitoring.settings import AlertmanagerSettings, MonitoringSettings, PrometheusSettings
 from infra.releases import Release
 
@@ -101,7 +101,8 @@ class Monitoring(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         for component, rules in inputs.rules.items():
             self._make(kube.object_of(MONITORING, "PrometheusRule", self._metadata(component), rules))
-        alertmanager = self._make(self._alertmanager(settings.alertmanager))
+        routes = self._make(routing.configuration(inputs.namespace, settings.alertmanager))
+        alertmanager = self._make(self._alertmanager(settings.alertmanager), [routes])
         rights = self._rights()
         prometheus = self._make(self._prometheus(settings.prometheus), rights)
         self.prometheus_url = self._serve(PROMETHEUS, 9090, prometheus)
@@ -162,7 +163,10 @@ class Monitoring(pulumi.ComponentResource):
         return kube.object_of(MONITORING, "Prometheus", self._metadata("platform", _AVAILABLE), spec)
 
     def _alertmanager(self, settings: AlertmanagerSettings) -> kube.Manifest:
-        spec = _common(self._inputs.alertmanager_image, self._inputs.alertmanager_version, settings)
+        spec = {
+            **_common(self._inputs.alertmanager_image, self._inputs.alertmanager_version, settings),
+            **routing.selection(),
+        }
         return kube.object_of(MONITORING, "Alertmanager", self._metadata("platform", _AVAILABLE), spec)
 
     def _serve(self, name: str, port: int, server: kube.Object) -> pulumi.Output[str]:

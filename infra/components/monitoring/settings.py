@@ -1,23 +1,44 @@
 """What a person may choose about monitoring."""
 
+from typing import Any
+
 from pydantic import Field
 
 from infra.settings_base import Resources, Settings
 
 
+def Duration(default: Any) -> Any:
+    """A span of time as Prometheus writes it."""
+    return Field(default=default, pattern=r"^[0-9]+(ms|s|m|h|d|w|y)$")
+
+
 class PrometheusSettings(Settings):
     replicas: int = Field(default=1, ge=1)
-    retention: str = Field(default="15d", pattern=r"^[0-9]+(ms|s|m|h|d|w|y)$")
+    retention: str = Duration("15d")
     """How long samples are kept."""
     volume: str = "20Gi"
     """Size of each replica's volume."""
-    scrape_interval: str = Field(default="30s", pattern=r"^[0-9]+(ms|s|m|h|d|w|y)$")
+    scrape_interval: str = Duration("30s")
+    """How often targets are read and rules are looked at."""
+    longest_for: str | None = Duration(None)
+    """An alert does not have to hold for longer than this before it fires, whatever its rule says."""
     resources: Resources = Resources(cpu="50m", memory="600Mi")
 
 
 class AlertmanagerSettings(Settings):
     replicas: int = Field(default=1, ge=1)
     volume: str = "1Gi"
+    webhook: str = Field(
+        default="http://receive-alerts.workloads.svc.cluster.local/v1/alerts", pattern=r"^https?://.+"
+    )
+    """Where each alert and each end of one is sent: the workload `receive_alerts`, or a server that takes
+    Alertmanager's webhooks. People are told besides by AlertmanagerConfigs of their own."""
+    group_wait: str = Duration("30s")
+    """How long a first alert waits for others of its group (same name, same namespace)."""
+    group_interval: str = Duration("5m")
+    """How long a group waits until what is new in it is sent."""
+    repeat_interval: str = Duration("4h")
+    """After how long what still fires is sent again."""
     resources: Resources = Resources(cpu="10m", memory="128Mi")
 
 

@@ -1,0 +1,1 @@
+"""Receives what Alertmanager sends, keeps it, and notices when nothing comes any more."""
