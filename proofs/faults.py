@@ -19,6 +19,7 @@ from client.waiting import until
 from proofs import (
     booking,
     damage,
+    damage_alerts,
     damage_booking,
     damage_models,
     damage_rollouts,
@@ -664,6 +665,14 @@ def _of_scaling() -> tuple[Fault, ...]:
     )
 
 
+def _of_alerts() -> tuple[Fault, ...]:
+    proof = "monitoring.every_dead_server_is_told_of"
+    return (
+        Fault("muted-alert", damage_alerts.muted, (proof,), (damage_alerts.ALERT,), seconds=1200.0),
+        Fault("unheard-rules", damage_alerts.unheard, (proof,), (damage_alerts.ALERT,), seconds=1200.0),
+    )
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -680,6 +689,7 @@ FAULTS = {
         *_of_experiments(),
         *_of_the_booking(),
         *_of_scaling(),
+        *_of_alerts(),
     )
 }
 

@@ -1,0 +1,105 @@
+"""What Prometheus says of alerts, and what of it arrived at the receiver."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pandas as pd
+from kubernetes import client as k8s
+
+from client import Platform, outputs
+
+RECEIVER = (outputs.NAMESPACE_WORKLOADS, "receive-alerts", 80)
+HEARTBEAT = "Watchdog"
+PENDING = 'ALERTS{{alertname="{alert}", alertstate="pending"}}'
+
+
+@dataclass(frozen=True)
+class Told:
+    """The way of one alert; times in seconds since 1970."""
+
+    alert: str
+    violated: float
+    """When its condition held first."""
+    pending: bool
+    """Whether it was seen waiting before it fired."""
+    received: float
+    allowed: float
+    """Seconds from one to the other that the settings allow: scrape, evaluation, `for` and group wait."""
+
+    @property
+    def took(self) -> float:
+        return self.received - self.violated
+
+
+def received(platform: Platform, since: float, status: str) -> dict[str, float]:
+    """By alert when it arrived first, since then."""
+    port = platform.forward(*RECEIVER).local_port
+    asked: dict[str, Any] = {"since": since, "status": status, "most": 1000}
+    answer = httpx.get(f"http://127.0.0.1:{port}/v1/alerts", params=asked, timeout=30, trust_env=False)
+    answer.raise_for_status()
+    found: dict[str, float] = {}
+    for entry in answer.json():
+        found[entry["alertname"]] = min(entry["received"], found.get(entry["alertname"], entry["received"]))
+    return found
+
+
+def firing(platform: Platform) -> set[str]:
+    """What fires now, but for the heartbeat."""
+    alerts = platform.prometheus("alerts")["alerts"]
+    return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"} - {HEARTBEAT}
+
+
+def rules(platform: Platform) -> dict[str, dict[str, Any]]:
+    """The loaded alerts by name, each with the `interval` of its group."""
+    groups = platform.prometheus("rules", type="alert")["groups"]
+    return {
+        rule["name"]: {**rule, "interval": group["interval"]} for group in groups for rule in group["rules"]
+    }
+
+
+def ways(platform: Platform, alerts: Collection[str], since: float) -> list[Told]:
+    """How each of these, which arrived, came from its condition to the receiver."""
+    loaded, arrived, now = rules(platform), received(platform, since, "firing"), time.time()
+    around = scrape_interval(platform) + group_wait(platform)
+    return [
+        Told(
+            alert=alert,
+            violated=first(platform, loaded[alert]["query"], since, now),
+            pending=bool(
+                series(platform, f'ALERTS{{alertname="{alert}", alertstate="pending"}}', since, now)
+            ),
+            received=arrived[alert],
+            allowed=around + loaded[alert]["interval"] + loaded[alert]["duration"],
+        )
+        for alert in alerts
+    ]
+
+
+def first(platform: Platform, query: str, since: float, until: float) -> float:
+    """When a query has its first answer, to a second."""
+    return min(float(entry["values"][0][0]) for entry in series(platform, query, since, until))
+
+
+def series(platform: Platform, query: str, since: float, until: float) -> list[Any]:
+    span = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": "1"}
+    found: list[Any] = platform.prometheus("query_range", query=query, **span)["result"]
+    return found
+
+
+def scrape_interval(platform: Platform) -> float:
+    """Seconds."""
+    found = k8s.CustomObjectsApi(platform.api).get_namespaced_custom_object(
+        "monitoring.coreos.com", "v1", outputs.NAMESPACE_MONITORING, "prometheuses", "platform"
+    )
+    return pd.Timedelta(found["spec"]["scrapeInterval"]).total_seconds()
+
+
+def group_wait(platform: Platform) -> float:
+    """Seconds."""
+    found = k8s.CustomObjectsApi(platform.api).get_namespaced_custom_object(
+        "monitoring.coreos.com", "v1alpha1", outputs.NAMESPACE_MONITORING, "alertmanagerconfigs", "platform"
+    )
+    return pd.Timedelta(found["spec"]["route"]["groupWait"]).total_seconds()
