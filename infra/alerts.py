@@ -15,15 +15,18 @@ COMPONENTS = Path(__file__).with_name("components")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 
 
-def rules(parts: Collection[Part], longest_for: str | None = None) -> dict[str, Any]:
+def rules(
+    parts: Collection[Part], elsewhere: Collection[str] = (), longest_for: str | None = None
+) -> dict[str, Any]:
     """For each component of these parts that has alerts, the content of a PrometheusRule.
 
-    No alert has to hold for longer than `longest_for` before it fires.
+    Of a component that somebody else runs (`elsewhere`) there is nothing here that could be watched. No alert
+    has to hold for longer than `longest_for` before it fires.
     """
     return {
         file.parent.name.replace("_", "-"): _hastened(yaml.safe_load(file.read_text()), longest_for)
         for file in sorted(COMPONENTS.glob("*/alerts.yaml"))
-        if not left_out(file.parent.name, parts)
+        if not left_out(file.parent.name, parts) and file.parent.name not in elsewhere
     }
 
 

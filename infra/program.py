@@ -143,9 +143,18 @@ def _monitoring(stack: Stack) -> Monitoring:
         prometheus_version=releases["prometheus"].version,
         alertmanager_image=releases.image("alertmanager"),
         alertmanager_version=releases["alertmanager"].version,
-        rules=alerts.rules(stack.chosen.parts, stack.chosen.monitoring.prometheus.longest_for),
+        rules=alerts.rules(
+            stack.chosen.parts,
+            _elsewhere(stack.chosen),
+            stack.chosen.monitoring.prometheus.longest_for,
+        ),
     )
     return Monitoring("monitoring", stack.chosen.monitoring, inputs, stack.opts)
+
+
+def _elsewhere(chosen: PlatformSettings) -> tuple[str, ...]:
+    """Components whose server is not of this cluster."""
+    return ("object_store",) if chosen.object_store.external else ()
 
 
 def _databases(stack: Stack) -> Postgresql:

@@ -50,14 +50,14 @@ def names() -> set[str]:
     rules = [
         each for spec in alerts.rules(()).values() for group in spec["groups"] for each in group["rules"]
     ]
-    return {rule["alert"] for rule in rules}
+    return {rule["alert"] for rule in rules if "alert" in rule}
 
 
 def test_no_alert_has_to_hold_for_longer_than_is_allowed() -> None:
     longest = [
         max(
             alerts.seconds(rule.get("for", "0s"))
-            for spec in alerts.rules((), limit).values()
+            for spec in alerts.rules((), longest_for=limit).values()
             for group in spec["groups"]
             for rule in group["rules"]
         )

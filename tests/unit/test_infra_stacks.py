@@ -180,6 +180,22 @@ def test_what_prometheus_selects_is_labelled(stack: str) -> None:
         assert each.inputs["metadata"]["labels"]["app.kubernetes.io/part-of"] == "seatrial", each.name
 
 
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_object_store_that_others_run_has_no_alerts_here(stack: str) -> None:
+    rules = {each.inputs["metadata"]["name"] for each in built(stack).of_kind("PrometheusRule")}
+    assert "postgresql" in rules
+    assert ("object-store" in rules) == (settings.of_stack_file(stack).object_store.external is None)
+
+
+def test_what_prometheus_reads_of_a_kubelet_can_be_told_apart() -> None:
+    """Else three pages have one `up`, and one that fails is hidden by the others."""
+    monitors = [each.inputs for each in built("local").of_kind("ServiceMonitor")]
+    (kubelet,) = [each["spec"] for each in monitors if each["metadata"]["name"] == "kubelet"]
+    assert len(kubelet["endpoints"]) == 3
+    told = {"sourceLabels": ["__metrics_path__"], "targetLabel": "metrics_path"}
+    assert all(told in endpoint["relabelings"] for endpoint in kubelet["endpoints"])
+
+
 def test_the_local_stack_fits_beside_the_workloads() -> None:
     """Three nodes share two cores and 24 GiB; two training pods want 1 core and 4 GiB of that."""
     requests = [

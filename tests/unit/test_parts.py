@@ -94,6 +94,7 @@ def test_what_is_not_there_is_not_missed() -> None:
         "scaling",
     }
     assert set(alerts.rules(("tuning",))) - set(alerts.rules(())) == {"tuning"}
+    assert set(alerts.rules(())) - set(alerts.rules((), ["object_store"])) == {"object-store"}
 
 
 def test_the_environment_speaks_for_the_local_stack_alone(monkeypatch: pytest.MonkeyPatch) -> None:

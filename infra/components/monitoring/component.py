@@ -216,6 +216,8 @@ def kubelet_monitor(metadata: Mapping[str, Any]) -> kube.Manifest:
         # A kubelet's certificate is signed by itself where the cluster's owner does not rotate it.
         "tlsConfig": {"insecureSkipVerify": True},
         "honorLabels": True,
+        # Each of the three pages has an `up` of its own: one that fails would be hidden by the other two.
+        "relabelings": [{"sourceLabels": ["__metrics_path__"], "targetLabel": "metrics_path"}],
     }
     spec = {
         "jobLabel": "app.kubernetes.io/name",
