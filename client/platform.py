@@ -241,6 +241,18 @@ class Platform:
         answer.raise_for_status()
         return answer.json()["data"]
 
+    def alertmanager(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer to one call of Alertmanager's API v2, for instance `GET`, `silences`; None if empty."""
+        if "ALERTMANAGER_URL" not in self.access:
+            raise ClientError(
+                f"ALERTMANAGER_URL is not in Secret {outputs.SECRET_ACCESS}",
+                "the platform was provisioned by an older Seatrial; run `seatrial up`",
+            )
+        url = self.local("ALERTMANAGER_URL").geturl().rstrip("/")
+        answer = httpx.request(method, f"{url}/api/v2/{path}", json=body, timeout=30, trust_env=False)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
 
 def _no_proxy_here() -> dict[str, str]:
     """Port-forwards are not reached through the proxy that this process may have to use for the rest."""

@@ -249,6 +249,7 @@ def _access(
         trino_ca=trino.ca,
         mlflow=Login(url=mlflow.url, user=mlflow.user, password=mlflow.password),
         prometheus_url=monitoring.prometheus_url,
+        alertmanager_url=monitoring.alertmanager_url,
         studies=Studies(database=databases.databases["optuna"], dashboard_url=tuning.url) if tuning else None,
         serving=_serving(databases.databases["bookings"], gateway) if gateway else None,
     )

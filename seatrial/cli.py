@@ -11,6 +11,7 @@ from infra.errors import SettingsError
 from local import engine
 from local.errors import LocalError
 from seatrial import (
+    alerts,
     bench,
     cluster,
     deploy,
@@ -60,6 +61,7 @@ app.command()(status.status)
 app.command("open")(open_.open_)
 app.command()(down.down)
 app.command()(down.purge)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(bench.app, name="bench")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(experiment.app, name="experiment")

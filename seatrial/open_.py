@@ -18,6 +18,7 @@ PARTS = {
     "trino": ("TRINO_URL", "TRINO_USER", "TRINO_PASSWORD"),
     "optuna": ("OPTUNA_DASHBOARD_URL", None, None),
     "prometheus": ("PROMETHEUS_URL", None, None),
+    "alertmanager": ("ALERTMANAGER_URL", None, None),
     "s3": ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }
 """What can be opened: the keys of its address, account and password in the access Secret."""

@@ -72,6 +72,8 @@ def row(item: Any, access: dict[str, str]) -> Row:
     opened = next((part for part in PARTS if part in (component, item.metadata.name)), None)
     if component == "object-store":
         opened = "s3"
+    if opened and PARTS[opened][0] not in access:
+        opened = None  # Provisioned before this could be opened.
     return Row(
         component=component,
         version=version_of(item.spec.template.spec.containers),

@@ -44,6 +44,13 @@ def bare(tmp_path: Path) -> dict[str, str]:
         (["model", "promote", "delay", "4", "--steps", "25,5"], "rising percentages"),
         (["model", "shadow", "delay"], "name a version, or --off"),
         (["model", "divide", "delay", "canary"], "canary=4"),
+        (["alerts", "silence", "TrinoDown", "--for", "soon", "--reason", "new disk"], "90s,"),
+        (["alerts", "silence", "TrinoDown", "--for", "0h", "--reason", "new disk"], "at least 1s"),
+        (["alerts", "silence", "TrinoDown", "--for", "8761h", "--reason", "new disk"], "at most 8760h"),
+        (["alerts", "silence", "TrinoDown", "--for", "2h", "--reason", " "], "whoever finds the silence"),
+        (["alerts", "silence", "TrinoDown", "--for", "2h"], "--reason"),
+        (["alerts", "--stack", "dev", "unsilence", "5"], "behind unsilence"),
+        (["alerts", "--json", "unsilence", "5"], "behind unsilence"),
         (["sail"], "No such command"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from infra import outputs, releases, settings
 from infra.errors import UnpinnedImage
 from local.images import recipe
+from seatrial.open_ import PARTS
 from tests.unit import infra_stacks
 from tests.unit.infra_stacks import STACKS, build, built, configuration, secrets_in
 
@@ -120,6 +121,19 @@ def test_no_generated_value_stands_in_plain_text_in_an_object_that_is_no_secret(
         if each.inputs["kind"] != "Secret" and not secrets_in(each.marked):
             text = json.dumps(each.inputs)
             assert [value for value in generated if value in text] == [], each.name
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_can_be_opened_has_its_address_in_the_access_secret(stack: str) -> None:
+    [access] = [
+        each
+        for each in built(stack).of_kind("Secret")
+        if each.name == f"{outputs.NAMESPACE_WORKLOADS}/{outputs.SECRET_ACCESS}"
+    ]
+    entries = access.inputs["data"]
+    assert {address for address, _, _ in PARTS.values()} <= set(entries)
+    alertmanager = base64.b64decode(entries["ALERTMANAGER_URL"]).decode()
+    assert alertmanager == "http://alertmanager.platform-monitoring.svc.cluster.local:9093"
 
 
 def test_generated_secrets_stay_as_they_were_first_made() -> None:

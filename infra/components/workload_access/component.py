@@ -45,6 +45,7 @@ class WorkloadAccessInputs:
     trino_ca: pulumi.Input[str]
     mlflow: Login
     prometheus_url: pulumi.Input[str]
+    alertmanager_url: pulumi.Input[str]
     studies: Studies | None
     """Those of Optuna; None without the part `tuning`."""
     serving: Serving | None
@@ -99,6 +100,7 @@ def _services(inputs: WorkloadAccessInputs) -> dict[str, pulumi.Input[str]]:
         "MLFLOW_TRACKING_USERNAME": inputs.mlflow.user,
         "MLFLOW_TRACKING_PASSWORD": inputs.mlflow.password,
         "PROMETHEUS_URL": inputs.prometheus_url,
+        "ALERTMANAGER_URL": inputs.alertmanager_url,
     }
 
 
