@@ -15,6 +15,7 @@ from infra.components.monitoring.component import (
     MonitoringOperator,
     OperatorInputs,
 )
+from infra.components.monitoring.exporters import Exporters, ExportersInputs
 from infra.components.namespaces.component import Namespaces, NamespacesInputs
 from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
@@ -43,6 +44,7 @@ def build() -> None:
     chosen = settings.of_this_stack(pulumi.get_stack())
     stack = _foundation(chosen)
     monitoring = _monitoring(stack)
+    _exporters(stack)
     databases = _databases(stack)
     store = _object_store(stack)
     trino = _trino(stack, databases, store)
@@ -155,6 +157,14 @@ def _monitoring(stack: Stack) -> Monitoring:
 def _elsewhere(chosen: PlatformSettings) -> tuple[str, ...]:
     """Components whose server is not of this cluster."""
     return ("object_store",) if chosen.object_store.external else ()
+
+
+def _exporters(stack: Stack) -> None:
+    inputs = ExportersInputs(
+        namespace=outputs.NAMESPACE_MONITORING,
+        node_image=stack.releases.image("node-exporter"),
+    )
+    Exporters("exporters", stack.chosen.monitoring, inputs, stack.opts)
 
 
 def _databases(stack: Stack) -> Postgresql:

@@ -42,8 +42,14 @@ class AlertmanagerSettings(Settings):
     resources: Resources = Resources(cpu="10m", memory="128Mi")
 
 
+class NodeExporterSettings(Settings):
+    resources: Resources = Resources(cpu="10m", memory="32Mi")
+    """Of the pod on each node."""
+
+
 class MonitoringSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     operator: Resources = Resources(cpu="20m", memory="192Mi")
     """The operator's own container."""
+    node_exporter: NodeExporterSettings = NodeExporterSettings()

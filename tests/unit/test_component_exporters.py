@@ -1,0 +1,108 @@
+"""Exporters: which rights they have, what they are asked for, and how their figures are named."""
+
+import functools
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.components.monitoring.exporters import Exporters, ExportersInputs
+from infra.components.monitoring.settings import MonitoringSettings
+from tests.unit.fake_cloud import FakeCloud, provision
+
+ROOT = Path(__file__).parents[2]
+NODE = "node-exporter"
+
+
+@functools.cache
+def made() -> FakeCloud:
+    inputs = ExportersInputs(namespace="here", node_image="node:1")
+    return provision(lambda: Exporters("exporters", MonitoringSettings(), inputs))
+
+
+def pod(key: str) -> dict[str, Any]:
+    return dict(made().pods()[key])
+
+
+def container(key: str) -> dict[str, Any]:
+    [found] = pod(key)["containers"]
+    return dict(found)
+
+
+def test_every_exporter_passes_the_restricted_level() -> None:
+    assert made().pods()
+    for key, each in made().pods().items():
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(each), key
+        assert [volume for volume in each["volumes"] if "hostPath" in volume] == [], key
+        assert each["securityContext"]["runAsNonRoot"] is True
+        assert each["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container(key)["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container(key)["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container(key)["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_a_node_is_asked_by_a_small_pod_whatever_else_it_refuses() -> None:
+    spec = pod(f"DaemonSet/{NODE}")
+    assert spec["tolerations"] == [{"operator": "Exists"}]
+    assert spec["automountServiceAccountToken"] is False
+    requests = container(f"DaemonSet/{NODE}")["resources"]["requests"]
+    assert requests == {"cpu": "10m", "memory": "32Mi"}
+
+
+def test_only_collectors_run_that_tell_the_same_in_a_pod_as_outside() -> None:
+    arguments = container(f"DaemonSet/{NODE}")["args"]
+    assert arguments[0] == "--collector.disable-defaults"
+    chosen = {each.removeprefix("--collector.") for each in arguments[1:] if "=" not in each}
+    assert {"cpu", "meminfo", "filesystem", "diskstats", "timex"} <= chosen
+    assert not chosen & {"netdev", "netclass", "netstat", "sockstat", "uname", "processes"}
+
+
+def test_the_file_systems_are_those_of_containers_and_of_the_kubelet() -> None:
+    main = container(f"DaemonSet/{NODE}")
+    [mount] = main["volumeMounts"]
+    [volume] = pod(f"DaemonSet/{NODE}")["volumes"]
+    assert (volume["name"], volume["emptyDir"]) == (mount["name"], {})
+    assert mount["readOnly"] is True
+    options = dict(each.split("=", 1) for each in main["args"] if "=" in each)
+    included = re.compile(options["--collector.filesystem.mount-points-include"])
+    points = ("/", "/var/lib/kubelet", "/etc/hosts", "/dev/termination-log", "/proc", "/var/lib/kubelet/pods")
+    assert [each for each in points if included.search(each)] == ["/", mount["mountPath"]]
+    assert not re.search(options["--collector.filesystem.fs-types-exclude"], "overlay")
+
+
+def test_figures_are_named_by_their_node() -> None:
+    monitor = made().objects[f"PodMonitor/{NODE}"]
+    assert monitor["metadata"]["labels"]["app.kubernetes.io/part-of"] == "seatrial"
+    labels = made().objects[f"DaemonSet/{NODE}"]["spec"]["template"]["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[monitor["spec"]["jobLabel"]] == NODE
+    [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == container(f"DaemonSet/{NODE}")["ports"][0]["name"]
+    from_node = [each["targetLabel"] for each in endpoint["relabelings"] if "node_name" in str(each)]
+    assert from_node == ["instance", "node"]
+
+
+def test_alerts_ask_for_the_job_that_the_figures_have() -> None:
+    groups = yaml.safe_load((ROOT / "infra/components/monitoring/alerts.yaml").read_text())["groups"]
+    [rules] = [group["rules"] for group in groups if group["name"] == "nodes"]
+    for rule in rules:
+        assert set(re.findall(r'job="([^"]+)"', rule["expr"])) == {NODE}, rule["alert"]
+
+
+def test_alerts_of_nodes_fire_and_keep_silent_when_they_should() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not on PATH")
+    cases = ROOT / "tests/unit/data/alerts/nodes_test.yaml"
+    done = subprocess.run([promtool, "test", "rules", cases], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_recipe_builds_what_says_its_version() -> None:
+    recipe = tomllib.loads((ROOT / "local/images/recipes/node-exporter/recipe.toml").read_text())
+    assert recipe["go"][0]["ldflags"].endswith("version.Version={version}")
