@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra import alerts, kube, outputs, settings
+from infra import alerts, dashboards, kube, outputs, settings
 from infra.components.certificates.component import Certificates, CertificatesInputs
 from infra.components.gateway.component import Gateway, GatewayInputs
 from infra.components.gateway.settings import WORKLOADS_TENANT
@@ -16,6 +16,7 @@ from infra.components.monitoring.component import (
     OperatorInputs,
 )
 from infra.components.monitoring.exporters import Exporters, ExportersInputs
+from infra.components.monitoring.grafana import GrafanaInputs
 from infra.components.namespaces.component import Namespaces, NamespacesInputs
 from infra.components.object_store.component import ObjectStore, ObjectStoreInputs
 from infra.components.postgresql.component import Postgresql, PostgresqlInputs
@@ -150,6 +151,8 @@ def _monitoring(stack: Stack) -> Monitoring:
             _elsewhere(stack.chosen),
             stack.chosen.monitoring.prometheus.longest_for,
         ),
+        dashboards=dashboards.files(stack.chosen.parts),
+        grafana=_grafana(stack.releases) if stack.chosen.monitoring.grafana.enabled else None,
     )
     return Monitoring("monitoring", stack.chosen.monitoring, inputs, stack.opts)
 
@@ -165,6 +168,12 @@ def _exporters(stack: Stack) -> None:
         node_image=stack.releases.image("node-exporter"),
     )
     Exporters("exporters", stack.chosen.monitoring, inputs, stack.opts)
+
+
+def _grafana(releases: Releases) -> GrafanaInputs:
+    return GrafanaInputs(
+        image=releases.image("grafana"), sidecar_image=releases.image("grafana-dashboards-sidecar")
+    )
 
 
 def _databases(stack: Stack) -> Postgresql:

@@ -279,6 +279,17 @@ def test_measuring_and_judging_do_not_know_each_other() -> None:
     assert not wrong
 
 
+SHOWN_ON_PAGE_OF = {"certificates": "gateway", "scaling": "serving"}
+"""Components whose panels read better among another's, and whose they are."""
+
+
+def test_every_component_that_is_watched_is_shown() -> None:
+    watched = {path.parent.name for path in tracked("infra/components/*/alerts.yaml")}
+    shown = {path.parent.name for path in tracked("infra/components/*/dashboard.json")}
+    assert shown == watched - set(SHOWN_ON_PAGE_OF)
+    assert set(SHOWN_ON_PAGE_OF.values()) <= shown
+
+
 def test_every_alert_has_a_runbook() -> None:
     import yaml
 

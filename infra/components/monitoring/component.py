@@ -8,6 +8,8 @@ import pulumi
 
 from infra import charts, kube, patching, pods
 from infra.components.monitoring import patches, routing
+from infra.components.monitoring.dashboards import config_maps
+from infra.components.monitoring.grafana import GrafanaInputs, register
 from infra.components.monitoring.settings import AlertmanagerSettings, MonitoringSettings, PrometheusSettings
 from infra.releases import Release
 
@@ -82,6 +84,10 @@ class MonitoringInputs:
     alertmanager_version: str
     rules: Mapping[str, Mapping[str, Any]]
     """For each component the content of its alerts.yaml."""
+    dashboards: Mapping[str, str]
+    """For each component the text of its dashboard.json."""
+    grafana: GrafanaInputs | None = None
+    """For `settings.grafana`, where it is enabled."""
 
 
 class Monitoring(pulumi.ComponentResource):
@@ -108,7 +114,18 @@ class Monitoring(pulumi.ComponentResource):
         self.prometheus_url = self._serve(PROMETHEUS, 9090, prometheus)
         self.alertmanager_url = self._serve(ALERTMANAGER, 9093, alertmanager)
         self._make(kubelet_monitor(self._metadata("kubelet")))
+        self._show(settings)
         self.register_outputs({"prometheus_url": self.prometheus_url})
+
+    def _show(self, settings: MonitoringSettings) -> None:
+        """The dashboards, and Grafana where it is wanted."""
+        inputs = self._inputs
+        for each in config_maps(inputs.dashboards, inputs.namespace):
+            self._make(each)
+        if inputs.grafana is not None:
+            address = kube.url("http", PROMETHEUS, inputs.namespace, 9090)
+            interval = settings.prometheus.scrape_interval
+            register(settings.grafana, inputs.grafana, inputs.namespace, address, interval, self._child)
 
     def _make(self, manifest: kube.Manifest, after: list[kube.Object] | None = None) -> kube.Object:
         return kube.Object(manifest, pulumi.ResourceOptions(parent=self, depends_on=after))

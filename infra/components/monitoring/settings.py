@@ -47,9 +47,17 @@ class NodeExporterSettings(Settings):
     """Of the pod on each node."""
 
 
+class GrafanaSettings(Settings):
+    enabled: bool = False
+    """For cloud stacks: Grafana's images are not built here."""
+    resources: Resources = Resources(cpu="50m", memory="384Mi")
+
+
 class MonitoringSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     operator: Resources = Resources(cpu="20m", memory="192Mi")
     """The operator's own container."""
     node_exporter: NodeExporterSettings = NodeExporterSettings()
+    grafana: GrafanaSettings = GrafanaSettings()
+    """Shows the dashboards of the components. Without it, they are drawn into the report of proofs."""
