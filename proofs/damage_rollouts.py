@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from kubernetes import client as k8s
+from kubernetes.stream import portforward
 
 from client import ClientError, Platform, deployments, outputs, traffic
 from client.rollout_record import record_of
@@ -17,6 +18,8 @@ from proofs.subjects.experiments import SHARES
 POLICIES = ("gateway.envoyproxy.io", "v1alpha1", outputs.NAMESPACE_WORKLOADS, "backendtrafficpolicies")
 """That of the routes whose requests may be sent again is called `repeatable`."""
 
+ADMINISTRATION = 19000
+"""Port of Envoy's administration, in its pod."""
 PROXIES = f"gateway.envoyproxy.io/owning-gateway-name={outputs.GATEWAY}"
 
 
@@ -43,7 +46,10 @@ def meddling(platform: Platform, wanted: Callable[[Route], bool], make: Callable
 
 @contextmanager
 def killed_proxy(platform: Platform) -> Iterator[None]:
-    """The Gateway's proxies are taken away at once, in the middle of the promotion."""
+    """The Gateway's proxies end at once, in the middle of the promotion.
+
+    To delete their pods does no harm, whatever the time of grace: they are drained while others begin.
+    """
     done: list[str] = []
 
     def act() -> None:
@@ -52,11 +58,23 @@ def killed_proxy(platform: Platform) -> Iterator[None]:
             return
         namespace = outputs.NAMESPACE_SERVING
         for pod in platform.core.list_namespaced_pod(namespace, label_selector=PROXIES).items:
-            platform.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
+            _quit(platform, pod)
             done.append(pod.metadata.name)
 
     with again_and_again(act):
         yield
+
+
+def _quit(platform: Platform, pod: Any) -> None:
+    """Envoy ends when its administration is told to; its image has nothing else that could end it."""
+    # A client of its own: `portforward` changes the one that it is given while it connects.
+    core = k8s.CoreV1Api(k8s.ApiClient(platform.api.configuration))
+    connect = core.connect_get_namespaced_pod_portforward
+    ports = portforward(connect, pod.metadata.name, pod.metadata.namespace, ports=str(ADMINISTRATION))
+    told = ports.socket(ADMINISTRATION)
+    told.sendall(b"POST /quitquitquit HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\n\r\n")
+    told.recv(1)
+    told.close()
 
 
 @contextmanager
