@@ -5,8 +5,9 @@ import dataclasses
 import importlib
 import inspect
 import itertools
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter
 
 import workloads
+from infra import alerts, parts
 from infra.settings import PlatformSettings
 from infra.settings_base import Resources
 from seatrial.context import CHECKOUT
@@ -34,10 +36,27 @@ OF_WORKLOADS = """\
 `seatrial deploy WORKLOAD --set NAME=VALUE` takes another value of a setting than that of its configuration
 `reference`, which is shown here; `--config tiny` begins with those of a small run."""
 
+OF_ALERTS = """\
+# Alerts
+
+What `infra/components/*/alerts.yaml` say. An alert fires when its expression, which looks back over the
+window, has held for as long as `for` says. Those of a part are there where the part is; those of the object
+store, where it is not external. [How to add one](../how-to/add-an-alert.md)
+
+| alert | severity | says | window | for | component | part |
+| --- | --- | --- | --- | --- | --- | --- |"""
+OF_RECORDED = """
+## Recorded values
+
+What alerts and dashboards read instead of an expression of their own.
+
+| value | window | component | of |
+| --- | --- | --- | --- |"""
+
 
 def pages() -> dict[str, str]:
     """The content of each page, by its file's name."""
-    return {"settings.md": settings_page(), "workloads.md": workloads_page()}
+    return {"settings.md": settings_page(), "workloads.md": workloads_page(), "alerts.md": alerts_page()}
 
 
 def settings_page() -> str:
@@ -110,6 +129,58 @@ def _docstrings(of: type) -> dict[str, str]:
         and isinstance(below, ast.Expr)
         and isinstance(below.value, ast.Constant)
     }
+
+
+def alerts_page() -> str:
+    """All alerts, with what they say and where to read on; all recorded values."""
+    rules = list(_rules())
+    windows = {rule["record"]: _windows(rule["expr"], {}) for _, rule in rules if "record" in rule}
+    listed = [_alert(component, rule, windows) for component, rule in rules if "alert" in rule]
+    recorded = [
+        f"| `{rule['record']}` | {windows[rule['record']]} | {component} | {_metrics(rule['expr'])} |"
+        for component, rule in rules
+        if "record" in rule
+    ]
+    return "\n".join([OF_ALERTS, *listed, OF_RECORDED, *recorded]) + "\n"
+
+
+def _rules() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each rule with its component."""
+    for component, content in alerts.rules(parts.ALL).items():
+        for group in content["groups"]:
+            for rule in group["rules"]:
+                yield component, rule
+
+
+def _alert(component: str, rule: dict[str, Any], windows: Mapping[str, str]) -> str:
+    owners = [part for part in parts.ALL if component.replace("-", "_") in parts.COMPONENTS[part]]
+    cells = (
+        f"[{rule['alert']}](../runbooks/{rule['alert']}.md)",
+        rule["labels"]["severity"],
+        _one_line(_readable(rule["annotations"]["summary"])),
+        _windows(rule["expr"], windows),
+        rule.get("for", "at once"),
+        component,
+        owners[0] if owners else parts.CORE,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _readable(summary: str) -> str:
+    """With the names of labels in the place of the template's code."""
+    named = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", summary)
+    return re.sub(r"\{\{ \$value[^}]*\}\}", "*value*", named)
+
+
+def _windows(expression: str, recorded: Mapping[str, str]) -> str:
+    """How far an expression looks back, by itself or by what was recorded; `now` where it does not."""
+    own = re.findall(r"\[(\w+)\]", expression)
+    through = [window for name, window in recorded.items() if name in expression]
+    return ", ".join(dict.fromkeys([*own, *through])) or "now"
+
+
+def _metrics(expression: str) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(re.findall(r"(\w+)(?=\{|\[)", expression)))
 
 
 def _code(value: Any) -> str:

@@ -93,3 +93,18 @@ def test_every_alert_says_how_grave_it_is_what_it_means_and_where_to_read_on(com
             assert rule["labels"]["severity"] in grave, rule["alert"]
             assert rule["annotations"]["summary"], rule["alert"]
             assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
+
+
+def test_no_alert_fires_on_a_day_on_which_nothing_is_wrong(run_promtool: Any) -> None:
+    run_promtool("test", "rules", A_DAY)
+
+
+def test_that_day_has_all_that_rules_are_tested_with() -> None:
+    """What it lacks could not raise a false alarm."""
+
+    def names(tests: list[dict[str, Any]]) -> set[str]:
+        return {each["series"].partition("{")[0] for case in tests for each in case["input_series"]}
+
+    tested = set().union(*(names(cases(component)) for component in NAMES))
+    assert len(tested) > 15
+    assert names(yaml.safe_load(A_DAY.read_text())["tests"]) == tested
