@@ -21,6 +21,7 @@ from proofs import (
     damage,
     damage_booking,
     damage_models,
+    damage_monitoring,
     damage_rollouts,
     damage_scaling,
     damage_serving,
@@ -664,6 +665,18 @@ def _of_scaling() -> tuple[Fault, ...]:
     )
 
 
+def _of_monitoring() -> tuple[Fault, ...]:
+    return (
+        Fault(
+            "panel-of-nobody",
+            damage_monitoring.panel_of_nobody,
+            ("monitoring.every_panel_has_data",),
+            ("Probe: Renamed shows something",),
+            seconds=600.0,
+        ),
+    )
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -680,6 +693,7 @@ FAULTS = {
         *_of_experiments(),
         *_of_the_booking(),
         *_of_scaling(),
+        *_of_monitoring(),
     )
 }
 
