@@ -14,7 +14,8 @@ from client.errors import ClientError
 from client.platform import Platform
 from infra import outputs
 
-LABEL = "grafana_dashboard=1"
+LABELS = {"grafana_dashboard": "1", "app.kubernetes.io/part-of": "seatrial"}
+"""Of our own: others in the same Grafana may have panels that nobody here can draw."""
 POINTS = 120
 """That a line is drawn of at the most."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))")
@@ -67,7 +68,7 @@ class Panel:
     series: list[Series] = field(default_factory=list)
     """Those that have a value in the span."""
     errors: list[str] = field(default_factory=list)
-    """What Prometheus said of queries that it refused."""
+    """Why queries got no answer: a variable without a value, or what Prometheus said."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,12 @@ def read(platform: Platform) -> list[dict[str, Any]]:
     Raises:
         ClientError: there is none, or one is no JSON.
     """
-    found = platform.core.list_namespaced_config_map(outputs.NAMESPACE_MONITORING, label_selector=LABEL)
+    selector = ",".join(f"{name}={value}" for name, value in LABELS.items())
+    found = platform.core.list_namespaced_config_map(outputs.NAMESPACE_MONITORING, label_selector=selector)
     texts = [(item.metadata.name, text) for item in found.items for text in (item.data or {}).values()]
     if not texts:
         raise ClientError(
-            f"no ConfigMap of {outputs.NAMESPACE_MONITORING} is labelled {LABEL}",
+            f"no ConfigMap of {outputs.NAMESPACE_MONITORING} is labelled {selector}",
             "provision the platform anew: seatrial up",
         )
     try:
@@ -192,9 +194,13 @@ def _panel(platform: Platform, panel: Mapping[str, Any], variables: Mapping[str,
         looks.get("max"),
     )
     for target in panel["targets"]:
-        query = resolve(str(target["expr"]), variables)
+        query = str(target["expr"])
         try:
+            query = resolve(query, variables)
             answers = ask(platform, query, when)
+        except ClientError as unknown:
+            made.errors.append(unknown.what)
+            continue
         except httpx.HTTPStatusError as error:
             made.errors.append(f"{complaint(error.response)}: {query}")
             continue

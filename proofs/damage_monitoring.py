@@ -20,10 +20,9 @@ def panel_of_nobody(platform: Platform) -> Iterator[None]:
         "fieldConfig": {"defaults": {"unit": "short"}},
         "targets": [{"expr": f"sum(rate({METRIC}[$__rate_interval]))"}],
     }
-    label, value = dashboards.LABEL.split("=")
     page = {"uid": NAME, "title": "Probe", "panels": [panel]}
     config_map = {
-        "metadata": {"name": NAME, "labels": {label: value}},
+        "metadata": {"name": NAME, "labels": dashboards.LABELS},
         "data": {f"{NAME}.json": json.dumps(page)},
     }
     _forget(platform)  # One that was killed may have left it.

@@ -61,9 +61,8 @@ def test_values_are_written_as_people_read_them(unit: str, value: float, shown: 
     assert units.scale(unit, abs(value)).shown(value) == shown
 
 
-def test_a_unit_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="unit 'furlongs' is not known"):
-        units.scale("furlongs", 1)
+def test_a_unit_that_is_not_known_stands_as_it_is() -> None:
+    assert units.scale("furlongs", 1200).shown(1200) == "1,200 furlongs"
 
 
 def lines_of(markup: str) -> list[list[tuple[float, float]]]:

@@ -41,7 +41,13 @@ class Platform:
         items = [
             Some(metadata=Some(name=f"d{i}"), data={"x.json": text}) for i, text in enumerate(texts or [])
         ]
-        self.core = Some(list_namespaced_config_map=lambda space, label_selector: Some(items=items))
+        self.selected: list[tuple[str, str]] = []
+        self.items = items
+        self.core = self
+
+    def list_namespaced_config_map(self, space: str, label_selector: str) -> Any:
+        self.selected.append((space, label_selector))
+        return Some(items=self.items)
 
     def prometheus(self, path: str, **parameters: str) -> Any:
         if path != "query_range":
@@ -121,10 +127,21 @@ def test_a_variable_without_a_value_is_refused() -> None:
     assert dashboards.resolve("${a} $b ${a:regex}", {"a": "1", "b": "2"}) == "1 2 1"
 
 
+def test_a_query_with_an_unknown_variable_is_told_and_the_others_are_shown() -> None:
+    page = json.loads(json.dumps(PAGE))
+    page["panels"][1]["targets"][1]["expr"] = "y{a='$nobody'}"
+    platform: Any = Platform({RESOLVED: [series(["1"], pod="a")]})
+    [panel] = dashboards.show(platform, page, WHEN).panels
+    assert panel.errors == ["the query \"y{a='$nobody'}\" has the variable nobody, which has no value"]
+    assert len(panel.series) == 1
+
+
 def test_dashboards_are_read_by_title_and_their_absence_is_told() -> None:
     texts = [json.dumps({"title": title}) for title in ("Trino", "MLflow")]
     platform: Any = Platform({}, texts)
     assert [each["title"] for each in dashboards.read(platform)] == ["MLflow", "Trino"]
+    selector = "grafana_dashboard=1,app.kubernetes.io/part-of=seatrial"
+    assert platform.selected == [("platform-monitoring", selector)]
     nothing: Any = Platform({})
     with pytest.raises(
         ClientError, match="no ConfigMap of platform-monitoring is labelled grafana_dashboard=1"

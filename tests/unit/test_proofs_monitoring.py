@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 from kubernetes import client as k8s
 
-from client.dashboards import Dashboard, Panel, Series
+from client.dashboards import LABELS, Dashboard, Panel, Series
 from proofs import damage_monitoring, panels, run
 from proofs.subjects import monitoring
 
@@ -97,7 +97,7 @@ def test_the_fault_is_a_page_of_its_own_that_goes_away() -> None:
     [made] = platform.core.create_namespaced_config_map.call_args_list
     space, config_map = made.args
     assert space == "platform-monitoring"
-    assert config_map["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    assert config_map["metadata"]["labels"] == LABELS
     [text] = config_map["data"].values()
     assert damage_monitoring.METRIC in text
     assert platform.core.delete_namespaced_config_map.call_count == 2
