@@ -22,6 +22,7 @@ from proofs import (
     damage_alerts,
     damage_booking,
     damage_models,
+    damage_monitoring,
     damage_rollouts,
     damage_scaling,
     damage_serving,
@@ -665,11 +666,18 @@ def _of_scaling() -> tuple[Fault, ...]:
     )
 
 
-def _of_alerts() -> tuple[Fault, ...]:
-    proof = "monitoring.every_dead_server_is_told_of"
+def _of_monitoring() -> tuple[Fault, ...]:
+    alerts = ("monitoring.every_dead_server_is_told_of",)
     return (
-        Fault("muted-alert", damage_alerts.muted, (proof,), (damage_alerts.ALERT,), seconds=1200.0),
-        Fault("unheard-rules", damage_alerts.unheard, (proof,), (damage_alerts.ALERT,), seconds=1200.0),
+        Fault("muted-alert", damage_alerts.muted, alerts, (damage_alerts.ALERT,), seconds=1200.0),
+        Fault("unheard-rules", damage_alerts.unheard, alerts, (damage_alerts.ALERT,), seconds=1200.0),
+        Fault(
+            "panel-of-nobody",
+            damage_monitoring.panel_of_nobody,
+            ("monitoring.every_panel_has_data",),
+            ("Probe: Renamed shows something",),
+            seconds=600.0,
+        ),
     )
 
 
@@ -689,7 +697,7 @@ FAULTS = {
         *_of_experiments(),
         *_of_the_booking(),
         *_of_scaling(),
-        *_of_alerts(),
+        *_of_monitoring(),
     )
 }
 

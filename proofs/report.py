@@ -3,7 +3,7 @@ else.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import jinja2
 from rich.table import Table
 
-from proofs import figures
+from proofs import charts, figures, pages
 from proofs.run import FAILED, NOT_RUN, PASSED, SKIPPED, Result, holds, ok
 
 MARKS = {
@@ -68,11 +68,17 @@ def red(results: Sequence[Result]) -> list[str]:
 
 
 def write(
-    results: Sequence[Result], folder: Path, *, stack: str = "local", timeline: Path | None = None
+    results: Sequence[Result],
+    folder: Path,
+    *,
+    stack: str = "local",
+    timeline: Path | None = None,
+    seen: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Write `proofs.json`, `proofs.xml` and `report.html` into `folder`; returns their paths.
 
-    `timeline` is a JSON file with `[{"name", "start", "seconds"}]`, seconds since the begin of `pulumi up`.
+    `timeline` is a JSON file with `[{"name", "start", "seconds"}]`, seconds since the begin of `pulumi up`;
+    `seen` is what `pages.look` found.
     """
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -82,7 +88,10 @@ def write(
             json.dumps([asdict(entry) for entry in results], indent=2, default=str),
         ),
         "junit": (folder / "proofs.xml", junit(results)),
-        "html": (folder / "report.html", html(results, stack=stack, made=now, steps=read_timeline(timeline))),
+        "html": (
+            folder / "report.html",
+            html(results, stack=stack, made=now, steps=read_timeline(timeline), seen=seen),
+        ),
     }
     for path, text in files.values():
         unfinished = path.with_suffix(path.suffix + ".part")
@@ -134,7 +143,14 @@ def read_timeline(path: Path | None) -> list[dict[str, Any]]:
     return sorted(steps, key=lambda step: float(step["start"]))
 
 
-def html(results: Sequence[Result], *, stack: str, made: str, steps: Sequence[dict[str, Any]] = ()) -> str:
+def html(
+    results: Sequence[Result],
+    *,
+    stack: str,
+    made: str,
+    steps: Sequence[dict[str, Any]] = (),
+    seen: Mapping[str, Any] | None = None,
+) -> str:
     """The whole page; figures appear for what was attached."""
     attached: dict[str, Any] = {}
     for entry in results:
@@ -162,5 +178,23 @@ def html(results: Sequence[Result], *, stack: str, made: str, steps: Sequence[di
         loss=figures.lines(losses, "epoch", "loss") if losses else None,
         roc=figures.roc(evaluation["roc"]) if evaluation else None,
         timeline=figures.timeline(steps) if steps else None,
+        **observed(seen),
         provisioning=max((float(s["start"]) + float(s["seconds"]) for s in steps), default=0),
     )
+
+
+def observed(seen: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the template shows of dashboards and alerts; nothing where nobody looked."""
+    if seen is None:
+        return {"pages": [], "alerts": None, "blind": ""}
+    if "error" in seen:
+        return {"pages": [], "alerts": None, "blind": seen["error"]}
+    quiet = "No alert was pending or firing in this time."
+    drawn = charts.alert_timeline(seen["alerts"], seen) if seen["alerts"] else quiet
+    return {"pages": pages.pages(seen), "alerts": drawn, "blind": "", "span": span(seen)}
+
+
+def span(seen: Mapping[str, Any]) -> str:
+    """`14:05 to 14:20 UTC`."""
+    begin, end = (datetime.fromtimestamp(seen[key], UTC).strftime("%H:%M") for key in ("start", "end"))
+    return f"{begin} to {end} UTC"

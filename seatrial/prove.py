@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,8 @@ def prove(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments."
+            help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments, "
+            "monitoring."
         ),
     ] = None,
     deadline: Annotated[
@@ -38,15 +40,19 @@ def run_proofs(
     timeline: Path | None = None,
 ) -> None:
     """Run, write the reports into `folder`, show the table (or JSON); a red proof ends the command with 1."""
-    from proofs import report, run
+    from proofs import pages, report, run
 
+    began = time.time()
     with connect(stack) as platform, ConsoleProgress(err if as_json else out) as progress:
         try:
             chosen = run.choose(run.discover(), only)
         except ValueError as unknown:
             raise typer.BadParameter(str(unknown), param_hint="--only") from None
         results = run.prove(platform, deadline=deadline, progress=progress, proofs=chosen)
-    files = report.write(results, folder, stack=stack, timeline=timeline)
+        progress.begin("look at the dashboards")
+        seen = pages.look(platform, began)
+        progress.end("look at the dashboards", seen.get("error", ""))
+    files = report.write(results, folder, stack=stack, timeline=timeline, seen=seen)
     if as_json:
         out.print_json(json.dumps(run.brief(results)))
     else:

@@ -15,7 +15,7 @@ def test_the_first_up_creates_the_platform(platform: Platform) -> None:
 
 def test_every_proof_passes(platform: Platform) -> None:
     results = platform.json("prove", "local", "--deadline", "20m")
-    core = {"platform", "data"}
+    core = {"platform", "data", "monitoring"}
     others = {"training", "tuning", "serving", "rollout", "experiments"}
     assert {result["subject"] for result in results} == core | others
     skipped = [result for result in results if " is not provisioned (seatrial up" in result["cause"]]

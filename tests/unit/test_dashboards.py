@@ -10,6 +10,7 @@ import promql_parser
 import pytest
 import yaml
 
+from client.dashboards import LABELS
 from infra import dashboards
 from infra.components.monitoring.dashboards import LABEL
 from infra.parts import ALL
@@ -171,8 +172,9 @@ def test_every_stack_has_each_dashboard_as_a_labelled_config_map(stack: str) -> 
     found = {
         each.inputs["metadata"]["name"]: each.inputs
         for each in built(stack).of_kind("ConfigMap")
-        if LABEL.items() <= each.inputs["metadata"].get("labels", {}).items()
+        if LABELS.items() <= each.inputs["metadata"].get("labels", {}).items()
     }
+    assert LABEL.items() <= LABELS.items()
     assert set(found) == {f"dashboard-{name.replace('_', '-')}" for name in NAMES}
     uids = set()
     for each in found.values():
