@@ -2,7 +2,7 @@
 
 Its pods have the rights of any pod: no host namespace, no folder of the node. What a kernel tells in /proc
 and /sys of the whole machine it tells there too, and the two file systems that a node fills are reached by
-what every pod has: its root lies where containers do, and an empty volume where the kubelet keeps all of them.
+what every pod has: its root lies where containers do, an empty volume where the kubelet keeps all of them.
 """
 
 from typing import Any

@@ -26,9 +26,16 @@ class NodeExporterSettings(Settings):
     """Of the pod on each node."""
 
 
+class KubeStateMetricsSettings(Settings):
+    enabled: bool = True
+    """Its image is not built here: `local` does without, and `seatrial up` deploys `watch_objects` there."""
+    resources: Resources = Resources(cpu="10m", memory="128Mi")
+
+
 class MonitoringSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     operator: Resources = Resources(cpu="20m", memory="192Mi")
     """The operator's own container."""
     node_exporter: NodeExporterSettings = NodeExporterSettings()
+    kube_state_metrics: KubeStateMetricsSettings = KubeStateMetricsSettings()
