@@ -163,11 +163,14 @@ def _elsewhere(chosen: PlatformSettings) -> tuple[str, ...]:
 
 
 def _exporters(stack: Stack) -> None:
+    releases, chosen = stack.releases, stack.chosen.monitoring
+    with_objects = chosen.kube_state_metrics.enabled
     inputs = ExportersInputs(
         namespace=outputs.NAMESPACE_MONITORING,
-        node_image=stack.releases.image("node-exporter"),
+        node_image=releases.image("node-exporter"),
+        objects_image=releases.image("kube-state-metrics") if with_objects else None,
     )
-    Exporters("exporters", stack.chosen.monitoring, inputs, stack.opts)
+    Exporters("exporters", chosen, inputs, stack.opts)
 
 
 def _grafana(releases: Releases) -> GrafanaInputs:

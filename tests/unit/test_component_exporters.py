@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.components.monitoring import objects
 from infra.components.monitoring.exporters import Exporters, ExportersInputs
 from infra.components.monitoring.settings import MonitoringSettings
 from tests.unit.fake_cloud import FakeCloud, provision
+from tests.unit.infra_stacks import STACKS, built
+from workloads.watch_objects import families, manifest
 
 ROOT = Path(__file__).parents[2]
-NODE = "node-exporter"
+NODE, OBJECTS = "node-exporter", "kube-state-metrics"
 
 
 @functools.cache
 def made() -> FakeCloud:
-    inputs = ExportersInputs(namespace="here", node_image="node:1")
+    inputs = ExportersInputs(namespace="here", node_image="node:1", objects_image="objects:1")
     return provision(lambda: Exporters("exporters", MonitoringSettings(), inputs))
 
 
@@ -106,3 +109,60 @@ def test_alerts_of_nodes_fire_and_keep_silent_when_they_should() -> None:
 def test_the_recipe_builds_what_says_its_version() -> None:
     recipe = tomllib.loads((ROOT / "local/images/recipes/node-exporter/recipe.toml").read_text())
     assert recipe["go"][0]["ldflags"].endswith("version.Version={version}")
+
+
+# --- objects ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_has_account_rights_and_scraping_and_one_that_tells(stack: str) -> None:
+    """In `local` that is a workload, which is no part of the program."""
+    names = {(each.inputs["kind"], each.inputs["metadata"]["name"]) for each in built(stack).objects}
+    assert {
+        ("ServiceAccount", OBJECTS),
+        ("PodMonitor", OBJECTS),
+        ("ClusterRole", f"seatrial-{OBJECTS}"),
+    } <= names
+    assert (("Deployment", OBJECTS) in names) == (stack != "local")
+
+
+def test_it_may_list_and_watch_what_it_tells_of_and_nothing_else() -> None:
+    role = made().objects[f"ClusterRole/seatrial-{OBJECTS}"]
+    allowed = {
+        (group, name) for rule in role["rules"] for group in rule["apiGroups"] for name in rule["resources"]
+    }
+    assert {name for _, name in allowed} == set(families.OF)
+    for group, name in allowed:
+        path, _ = families.OF[name]
+        assert path.startswith(f"/apis/{group}/" if group else "/api/v1/"), name
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "watch"}
+    [subject] = made().objects[f"ClusterRoleBinding/seatrial-{OBJECTS}"]["subjects"]
+    assert (subject["name"], subject["namespace"]) == (OBJECTS, "here")
+    [option] = container(f"Deployment/{OBJECTS}")["args"]
+    assert set(option.removeprefix("--resources=").split(",")) == set(families.OF)
+    assert pod(f"Deployment/{OBJECTS}")["serviceAccountName"] == OBJECTS
+
+
+def test_upstreams_pods_and_ours_are_scraped_in_the_same_way() -> None:
+    spec = made().objects[f"PodMonitor/{OBJECTS}"]["spec"]
+    [expression] = spec["selector"]["matchExpressions"]
+    ours = manifest.objects("registry.example/seatrial/booking-api:1")[0]["spec"]["template"]
+    upstreams = made().objects[f"Deployment/{OBJECTS}"]["spec"]["template"]
+    [endpoint] = spec["podMetricsEndpoints"]
+    for template in (ours, upstreams):
+        assert template["metadata"]["labels"][expression["key"]] in expression["values"]
+        ports = [port["name"] for each in template["spec"]["containers"] for port in each["ports"]]
+        assert endpoint["port"] in ports
+    assert objects.STAND_IN == manifest.NAME
+
+
+def test_figures_of_objects_bear_no_label_of_the_pod_that_tells_them() -> None:
+    [endpoint] = made().objects[f"PodMonitor/{OBJECTS}"]["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"] is True
+    [drop, *named] = endpoint["relabelings"]
+    assert drop["action"] == "labeldrop"
+    assert set(drop["regex"].split("|")) == {"pod", "container", "endpoint", "namespace"}
+    assert {each["targetLabel"]: each["replacement"] for each in named} == {
+        "job": OBJECTS,
+        "instance": OBJECTS,
+    }

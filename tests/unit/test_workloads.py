@@ -47,7 +47,7 @@ def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert main["securityContext"]["allowPrivilegeEscalation"] is False
         assert main["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert pod["automountServiceAccountToken"] is (name == "steer_traffic")
+        assert pod["automountServiceAccountToken"] is (name in ("steer_traffic", "watch_objects"))
         assert "hostNetwork" not in pod
         assert main["resources"]["limits"]["memory"]
 

@@ -1,12 +1,15 @@
-"""What tells Prometheus of things that have no metrics of their own: nodes."""
+"""What tells Prometheus of things that have no metrics of their own: nodes, and objects of Kubernetes."""
 
 from dataclasses import dataclass
 
 import pulumi
 
 from infra import charts
-from infra.components.monitoring import nodes
+from infra.components.monitoring import nodes, objects
 from infra.components.monitoring.settings import MonitoringSettings
+
+OBJECTS = objects.NAME
+"""The account under which objects are watched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +18,8 @@ class ExportersInputs:
 
     namespace: str
     node_image: str
+    objects_image: str | None
+    """Of kube-state-metrics; none where something else tells the same."""
 
 
 class Exporters(pulumi.ComponentResource):
@@ -29,7 +34,9 @@ class Exporters(pulumi.ComponentResource):
     ) -> None:
         super().__init__("seatrial:platform:Exporters", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        charts.register(
-            nodes.objects(inputs.namespace, inputs.node_image, settings.node_exporter.resources), child
-        )
+        made = [
+            *nodes.objects(inputs.namespace, inputs.node_image, settings.node_exporter.resources),
+            *objects.objects(inputs.namespace, inputs.objects_image, settings.kube_state_metrics),
+        ]
+        charts.register(made, child)
         self.register_outputs({})

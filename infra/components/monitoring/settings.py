@@ -53,6 +53,12 @@ class GrafanaSettings(Settings):
     resources: Resources = Resources(cpu="50m", memory="384Mi")
 
 
+class KubeStateMetricsSettings(Settings):
+    enabled: bool = True
+    """Its image is not built here: `local` does without, and `seatrial up` deploys `watch_objects` there."""
+    resources: Resources = Resources(cpu="10m", memory="128Mi")
+
+
 class MonitoringSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
@@ -61,3 +67,4 @@ class MonitoringSettings(Settings):
     node_exporter: NodeExporterSettings = NodeExporterSettings()
     grafana: GrafanaSettings = GrafanaSettings()
     """Shows the dashboards of the components. Without it, they are drawn into the report of proofs."""
+    kube_state_metrics: KubeStateMetricsSettings = KubeStateMetricsSettings()
