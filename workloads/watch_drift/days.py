@@ -4,12 +4,13 @@ Flights of one day are late together: event by event every storm is a change, an
 a watch is whether days are other days than they were, so here a day is one event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from workloads.watch_drift.distributions import Numbers
+from workloads.watch_drift.distributions import Numbers, from_kept
 from workloads.watch_drift.e_detector import EDetector
 from workloads.watch_drift.usual import UsualRate, shares
 
@@ -31,6 +32,19 @@ class UsualDays:
         known = happened.dropna()
         hours = UsualRate.learn(known, rows.loc[known.index, "hour"])
         return cls(hours, Numbers.of(_means(hours, rows, happened)))
+
+    def kept(self) -> dict[str, Any]:
+        """As JSON has it."""
+        rates = {str(hour): rate for hour, rate in self.hours.rates.items()}
+        return {"rates": rates, "whole": self.hours.whole, "days": self.days.kept()}
+
+    @classmethod
+    def from_kept(cls, kept: Mapping[str, Any]) -> "UsualDays":
+        """What `kept` gave."""
+        rates = {int(hour): rate for hour, rate in kept["rates"].items()}
+        days = from_kept(kept["days"])
+        assert isinstance(days, Numbers)
+        return cls(UsualRate(rates, kept["whole"]), days)
 
     def surprises(self, rows: pd.DataFrame, happened: pd.Series) -> Iterator[tuple[str, float]]:
         """Of each day in turn, within [-1, 1]: where its mean stands among those of the reference."""

@@ -42,7 +42,7 @@ def adwin() -> Detector:
 
 
 def kswin() -> Detector:
-    """Compares the last 100 values with 100 of the 300 before by Kolmogorov and Smirnov's test (Raab 2020), so
+    """Compares the last 100 values with 100 of the 300 before by Kolmogorov-Smirnov (Raab 2020), so that
     it sees a change of the distribution that leaves the mean alone. It tests at each event: river's own level
     of 0.005 would raise an alarm every few hundred events by chance. It takes about a millisecond an event.
     Surprises of outcomes (0 or 1) are not for it: their distribution differs from hour to hour.

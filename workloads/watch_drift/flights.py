@@ -32,7 +32,9 @@ class Lake:
 
     def types(self, table: str) -> dict[str, str]:
         """The columns of a table, with their types."""
-        return {row[0]: row[1] for row in common.query(self.trino, f"DESCRIBE {self.place}.{table}")}
+        return {
+            row[0]: str(row[1]).lower() for row in common.query(self.trino, f"DESCRIBE {self.place}.{table}")
+        }
 
     def snapshot(self) -> str:
         """Of the flights."""

@@ -46,11 +46,11 @@ class Verdict:
 
     window: str
     kind: str
-    """`feature`, `prediction`, `schema` or `feed`."""
+    """`feature`, `prediction`, `stream`, `schema` or `feed`."""
     subject: str
-    """A column; of a feed `rows`."""
+    """A column; of a feed `rows`, of a stream what happened."""
     about: str
-    """`values`, `nulls`, `missing`, `type`, `extra`, `starved` or `few`."""
+    """`values`, `nulls`; `missing`, `type`, `extra`; `starved`, `few`; `days`."""
     changed: bool
     says: str
     p: float = 1.0
