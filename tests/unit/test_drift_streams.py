@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit import real_flights
 from workloads.common import HopelessError
-from workloads.watch_drift.days import UsualDays, alarms
+from workloads.watch_drift.days import UsualDays, alarms, new_detector
 from workloads.watch_drift.detectors import DETECTORS, Detector, detector
 from workloads.watch_drift.e_detector import LAMBDAS, EDetector
 from workloads.watch_drift.stream import Streams
@@ -173,7 +173,7 @@ def test_page_hinkley_is_not_silent_on_surprises_of_outcomes_either() -> None:
 def test_days_of_the_reference_are_silent_and_those_of_autumn_are_not() -> None:
     rows = landed()
     usual = UsualDays.learn(reference(), reference()["late"])
-    found = alarms(usual, rows, rows["late"])
+    found = alarms(usual, rows, rows["late"], new_detector())
     assert [day for day in found if day < "07"] == []
     assert {"09", "10"} <= {day[:2] for day in found}
 

@@ -1,7 +1,7 @@
 """Run by Evidently's own Python, which has other versions of what we import; imports nothing of ours.
 
 `by_evidently.py page REFERENCE.csv WINDOW.csv PAGE.html` writes the page for people.
-`by_evidently.py judge REFERENCE.npy WINDOW.npy` prints, as JSON, the p-value of Kolmogorov and Smirnov's test of
+`by_evidently.py judge REFERENCE.npy WINDOW.npy` prints, as JSON, the p-value of Kolmogorov-Smirnov's test of
 each column, and the seconds of processor time that the report took.
 """
 

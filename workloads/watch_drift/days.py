@@ -53,9 +53,13 @@ class UsualDays:
             yield f"{int(month):02}-{int(day):02}", below + upto - 1
 
 
-def alarms(usual: UsualDays, rows: pd.DataFrame, happened: pd.Series) -> list[str]:
-    """The days, as `07-24`, on which an alarm came."""
-    detector = EDetector(EVENTS)
+def new_detector() -> EDetector:
+    """Of days, which come one after the other, month after month."""
+    return EDetector(EVENTS)
+
+
+def alarms(usual: UsualDays, rows: pd.DataFrame, happened: pd.Series, detector: EDetector) -> list[str]:
+    """The days of these rows, as `07-24`, on which the detector raised an alarm."""
     return [day for day, surprise in usual.surprises(rows, happened) if detector.update(surprise)]
 
 

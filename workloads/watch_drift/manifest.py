@@ -12,6 +12,8 @@ from workloads.watch_drift import config as configurations
 
 NAME = "watch-drift"
 IMAGE = "watch-drift"
+PARTS = ("serving",)
+"""It runs on the core, but its image is built where models are served."""
 FORMS = ("Deployment", "Job")
 ALERTS = Path(__file__).with_name("alerts.yaml")
 PART_OF = {"app.kubernetes.io/part-of": "seatrial"}

@@ -9,7 +9,8 @@ import pandas as pd
 from workloads import common
 from workloads.common import HopelessError, log
 from workloads.watch_drift.config import WatchDrift
-from workloads.watch_drift.days import UsualDays, alarms
+from workloads.watch_drift.days import UsualDays, alarms, new_detector
+from workloads.watch_drift.e_detector import EDetector
 from workloads.watch_drift.flights import FEATURES, Lake, features
 from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Model, late
 from workloads.watch_drift.reference import Reference, sliding
@@ -90,20 +91,21 @@ class Watch:
         months = self.settings.watched_months
         there = {month: counts.get(month, 0) for month in months}
         feed = starved(str(months[-1]), list(there.values()))
-        found = [verdict for month in months if there[month] for verdict in self._judge(month)] + [feed]
         filled = [month for month in months if there[month]]
+        days = new_detector()
+        found = [verdict for month in filled for verdict in self._judge(month, days)] + [feed]
         current = str(filled[-1]) if filled and not feed.changed else feed.window
         self.last = Look(snapshot, there, found, current)
         return self.last
 
-    def _judge(self, month: int) -> list[Verdict]:
+    def _judge(self, month: int, detector: EDetector) -> list[Verdict]:
         rows = self.lake.read(month)
         window = str(month)
         found = judge(
             self.reference, window, self.columns(rows), self.settings.limits, self.settings.least_rows
         )
         if {"month", "day", "hour", "arr_delay"} <= set(rows):
-            days = alarms(self.days, rows, late(rows, self.settings.late_minutes))
+            days = alarms(self.days, rows, late(rows, self.settings.late_minutes), detector)
             says = (
                 f"days unlike those of the reference until {', '.join(days)}" if days else "as the reference"
             )
