@@ -97,7 +97,7 @@ BENCHMARK = Benchmark(
     metrics=(
         Metric(
             id="drift.cells_per_cpu_second",
-            about="Rows times columns of a window, judged against a known reference: `ks` by that test alone, "
+            about="Rows times columns of a window, judged against a known reference: `ks` by this test, "
             "`all` with PSI, Wasserstein's distance and missing values; on both by Evidently's one report.",
             unit="1/s", better="higher", tier=1, role="gate", cases=("ks", "all"),
         ),

@@ -206,6 +206,8 @@ def test_predictions_and_their_residuals_are_watched_where_a_model_is_named(
     database.change("UPDATE iceberg.nycflights13.flights SET dep_delay = dep_delay + 60 WHERE month = 4")
     kinds = {each.subject: each.kind for each in watch.look().verdicts if each.changed}
     assert kinds["prediction"] == kinds["residual"] == "prediction"
+    database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
+    assert {("distance", "missing"), ("prediction", "missing")} <= said(watch.look(), "4")
 
 
 def test_a_model_that_is_not_registered_is_refused(model: Model) -> None:

@@ -33,7 +33,7 @@ def tell_apart(reference: pd.DataFrame, window: pd.DataFrame, seed: int = 13) ->
     rows = pd.concat([side.sample(min(len(side), ROWS), random_state=seed) for side in (reference, window)])
     of_window = np.repeat([0, 1], [min(len(reference), ROWS), min(len(window), ROWS)])
     inputs = rows.reset_index(drop=True)
-    words = [name for name in inputs if not is_number(inputs[name])]
+    words = [str(name) for name in inputs if not is_number(inputs[name])]
     inputs[words] = inputs[words].apply(lambda column: column.astype("category").cat.codes)
     learned = np.random.default_rng(seed).permutation(len(inputs)) % 2 == 0
     model = HistGradientBoostingClassifier(max_iter=50, random_state=seed)

@@ -25,8 +25,10 @@ class Model:
 
     def columns(self, rows: pd.DataFrame) -> dict[str, pd.Series]:
         """The probability of a late arrival, and the outcome less it. Missing where the flight never left, or
-        its arrival is not known.
+        its arrival is not known. None at all where a column is missing that the model asks for.
         """
+        if not {*INPUT_COLUMNS, "arr_delay"} <= set(rows):
+            return {}
         asked = rows.dropna(subset=["dep_delay"])
         inputs = asked[list(INPUT_COLUMNS)].astype(dict.fromkeys(WHOLE, "int64"))
         answer = self.loaded.predict(inputs)
