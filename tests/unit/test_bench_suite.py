@@ -2,7 +2,7 @@
 
 The logs in data/benchmarks/ were recorded on a busy two-core machine: the two with ranks in the files of the
 workloads' image, the one of Horovod in a pod, the one of tuning with Optuna 5.0.0 and PostgreSQL 15, the one
-of serving against two echoes in the place of a model, which take 6 and 4 ms.
+of serving against two echoes in the place of a model, which take 6 and 4 ms, the one of drift outside a pod.
 """
 
 import json
@@ -38,11 +38,7 @@ SERVING_TURNS = [
     Turn(1, 0, ("bare", "platform")),
     Turn(2, 0, ("platform", "bare")),
 ]
-DRIFT_TURNS = [
-    Turn(0, 0, ("seatrial", "others")),
-    Turn(1, 0, ("others", "seatrial")),
-    Turn(2, 0, ("others", "seatrial")),
-]
+DRIFT_TURNS = [Turn(0, 0, ("seatrial", "others")), Turn(1, 0, ("others", "seatrial"))]
 READERS: dict[str, Any] = {
     "collectives": collectives.read,
     "drift": lambda text: drift.read(text, DRIFT_TURNS),
@@ -116,7 +112,7 @@ def test_collectives_are_read_by_size() -> None:
 
 def test_drift_is_read_by_turn_and_side() -> None:
     by_turn = drift.read(log("drift"), DRIFT_TURNS)
-    assert sorted(by_turn) == [0, 1, 2]
+    assert sorted(by_turn) == [0, 1]
     for sides, nodes in by_turn.values():
         assert [node.node for node in nodes] == ["work"]
         for values in sides.values():
