@@ -63,6 +63,8 @@ requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/optuna-dashboard/requirements.in -o $(RECIPES)/optuna-dashboard/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt
+	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/watch-drift/requirements.in -o $(RECIPES)/watch-drift/requirements.txt
+	$(PIN) --python-version 3.13 $(RECIPES)/watch-drift/evidently.in -o $(RECIPES)/watch-drift/evidently.txt
 	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/workloads-tensorflow-base/requirements.in -o $(RECIPES)/workloads-tensorflow-base/requirements.txt
 	$(PIN) --python-version 3.13 --override $(RECIPES)/storage-initializer/overrides $(RECIPES)/storage-initializer/requirements.in -o $(RECIPES)/storage-initializer/requirements.txt
 	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt --override $(RECIPES)/model-server-base/overrides $(RECIPES)/model-server-base/requirements.in -o $(RECIPES)/model-server-base/requirements.txt

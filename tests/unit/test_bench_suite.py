@@ -2,7 +2,7 @@
 
 The logs in data/benchmarks/ were recorded on a busy two-core machine: the two with ranks in the files of the
 workloads' image, the one of Horovod in a pod, the one of tuning with Optuna 5.0.0 and PostgreSQL 15, the one
-of serving against two echoes in the place of a model, which take 6 and 4 ms.
+of serving against two echoes in the place of a model, which take 6 and 4 ms, the one of drift outside a pod.
 """
 
 import json
@@ -18,6 +18,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.pods import Launch, Printed
 from benchmarks.suite import (
     collectives,
+    drift,
     goodput,
     horovod,
     scaling,
@@ -37,8 +38,10 @@ SERVING_TURNS = [
     Turn(1, 0, ("bare", "platform")),
     Turn(2, 0, ("platform", "bare")),
 ]
+DRIFT_TURNS = [Turn(0, 0, ("seatrial", "others")), Turn(1, 0, ("others", "seatrial"))]
 READERS: dict[str, Any] = {
     "collectives": collectives.read,
+    "drift": lambda text: drift.read(text, DRIFT_TURNS),
     "goodput": goodput.read,
     "horovod": horovod.read,
     "scaling": scaling.read,
@@ -105,6 +108,35 @@ def test_collectives_are_read_by_size() -> None:
     assert {key: len(reading.values[f"coll.busbw/{key}"]) for key in ("4KiB", "256KiB", "1MiB", "64MiB")} == {
         "4KiB": 100, "256KiB": 100, "1MiB": 10, "64MiB": 10}  # fmt: skip
     assert [node.node for node in reading.seen] == ["work", "system"]
+
+
+def test_drift_is_read_by_turn_and_side() -> None:
+    by_turn = drift.read(log("drift"), DRIFT_TURNS)
+    assert sorted(by_turn) == [0, 1]
+    for sides, nodes in by_turn.values():
+        assert [node.node for node in nodes] == ["work"]
+        for values in sides.values():
+            assert set(values) == set(drift.BENCHMARK.keys)
+        ours, theirs = sides["seatrial"], sides["others"]
+        assert ours["drift.agreement"] == theirs["drift.agreement"] == [1.0]
+        assert ours["drift.missed"] == ours["drift.false_alarms"] == [0.0]
+        assert len(ours["drift.delay"]) == 10
+        assert ours["drift.cells_per_cpu_second/ks"] > theirs["drift.cells_per_cpu_second/ks"]
+    cells = by_turn[0][0]["others"]
+    assert cells["drift.cells_per_cpu_second/ks"] == cells["drift.cells_per_cpu_second/all"], "one report"
+
+
+def test_kappa_is_what_lies_beyond_chance() -> None:
+    both = [True] * 20 + [False] * 15
+    assert drift.kappa([*both, *[True] * 5, *[False] * 10], [*both, *[False] * 5, *[True] * 10]) == (
+        pytest.approx(0.4)
+    )
+    assert drift.kappa([False, False], [False, False]) == 1
+    assert drift.kappa([True, False], [False, True]) == -1
+
+
+def test_drift_runs_in_the_image_of_the_watch() -> None:
+    assert drift.image_of("r.example/seatrial/workloads:7", drift.IMAGE) == "r.example/seatrial/watch-drift:7"
 
 
 def test_collectives_use_the_slowest_rank_and_the_factor_of_nccl_tests() -> None:

@@ -1,0 +1,379 @@
+"""The watch as a whole, on the real flights in DuckDB in the place of Trino."""
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace as Some
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+import workloads
+from tests.unit import real_flights
+from workloads import common
+from workloads.common import HopelessError, WorkloadError
+from workloads.settings import changed
+from workloads.watch_drift import config, flights, main, page, predictions, table
+from workloads.watch_drift.config import WatchDrift
+from workloads.watch_drift.flights import Lake
+from workloads.watch_drift.metrics import Metrics
+from workloads.watch_drift.predictions import Model
+from workloads.watch_drift.watch import Look, Store, Watch
+
+IMAGE = "registry.example/seatrial/workloads:0123"
+SMALL = config.WatchDrift(last_reference=2, first_watched=3, last_watched=4, report=False)
+
+
+class Objects:
+    """An object store."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def get_object(self, Bucket: str, Key: str) -> Any:
+        if Key not in self.kept:
+            raise KeyError("NoSuchKey")
+        return {"Body": Some(read=lambda: self.kept[Key])}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.kept[Key] = Body
+
+
+class Database:
+    """The lake's tables, with one of every so many flights."""
+
+    def __init__(self, last_month: int, every: int = 5) -> None:
+        self.connection = duckdb.connect(":memory:")
+        rows = real_flights.months(1, last_month).iloc[::every]
+        weather = rows[["origin", *flights.WEATHER]].assign(time_hour=np.arange(len(rows)))
+        flown = rows.drop(columns=list(flights.WEATHER)).assign(time_hour=np.arange(len(rows)))
+        for statement in (
+            "ATTACH ':memory:' AS iceberg", "CREATE SCHEMA iceberg.nycflights13",
+            "CREATE TABLE iceberg.nycflights13.flights AS SELECT * FROM flown",
+            "CREATE TABLE iceberg.nycflights13.weather AS SELECT * FROM weather",
+            "CREATE TABLE iceberg.nycflights13.\"flights$refs\" AS SELECT 'main' AS name, 7 AS snapshot_id",
+        ):  # fmt: skip
+            self.connection.execute(statement)
+        del weather, flown
+
+    def change(self, statement: str) -> None:
+        """As a commit: the table has another snapshot then."""
+        self.connection.execute(statement)
+        self.connection.execute(
+            'UPDATE iceberg.nycflights13."flights$refs" SET snapshot_id = snapshot_id + 1'
+        )
+
+    def lake(self, settings: WatchDrift = SMALL) -> Lake:
+        return Lake(self.connection, settings)
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database(last_month=4)
+
+
+@pytest.fixture
+def watch(database: Database) -> Watch:
+    return Watch(SMALL, database.lake(), Store(Objects(), "b", "flights"), None)
+
+
+def said(look: Look, window: str | None = None) -> set[tuple[str, str]]:
+    return {
+        (each.subject, each.about) for each in look.verdicts if each.changed and window in (None, each.window)
+    }
+
+
+# --- the lake -----------------------------------------------------------------------------------------------
+
+
+def test_a_month_is_read_in_order_with_its_weather(database: Database) -> None:
+    rows = database.lake().read(3)
+    expected = real_flights.months(1, 4).iloc[::5]
+    expected = expected[expected["month"] == 3].reset_index(drop=True)
+    assert list(rows.columns) == list(expected.columns)
+    pd.testing.assert_frame_equal(
+        rows.sort_values([*rows.columns]).reset_index(drop=True),
+        expected.sort_values([*rows.columns]).reset_index(drop=True),
+        check_dtype=False,
+    )
+    assert rows["day"].is_monotonic_increasing
+    assert set(flights.features(rows)) == set(flights.FEATURES)
+
+
+def test_twice_the_same_weather_does_not_make_two_flights_of_one(database: Database) -> None:
+    before = len(database.lake().read(3))
+    database.change("INSERT INTO iceberg.nycflights13.weather SELECT * FROM iceberg.nycflights13.weather")
+    assert len(database.lake().read(3)) == before
+
+
+# --- looks --------------------------------------------------------------------------------------------------
+
+
+def test_a_look_judges_each_month_and_looks_again_only_when_the_table_changed(
+    watch: Watch, database: Database
+) -> None:
+    look = watch.look()
+    assert look.current == "4"
+    assert {each.window for each in look.verdicts} == {"3", "4"}
+    assert watch.look() is look
+    database.change("UPDATE iceberg.nycflights13.flights SET dep_delay = dep_delay + 60 WHERE month = 4")
+    again = watch.look()
+    assert ("dep_delay", "values") in said(again, "4")
+    assert ("dep_delay", "values") not in said(again, "3")
+
+
+def test_two_months_without_flights_are_a_feed_that_starves(watch: Watch, database: Database) -> None:
+    database.change("DELETE FROM iceberg.nycflights13.flights WHERE month = 4")
+    assert ("rows", "starved") not in said(watch.look())
+    assert watch.look().current == "3"
+    database.change("DELETE FROM iceberg.nycflights13.flights WHERE month = 3")
+    look = watch.look()
+    assert said(look) == {("rows", "starved")}
+    assert [each.about for each in look.of_current()] == ["starved"]
+
+
+def test_a_column_that_went_missing_is_named(watch: Watch, database: Database) -> None:
+    database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
+    assert ("distance", "missing") in said(watch.look())
+
+
+def test_a_restart_takes_the_reference_that_was_kept(database: Database) -> None:
+    objects = Objects()
+    first = Watch(SMALL, database.lake(), Store(objects, "b", "flights"), None)
+    database.change("UPDATE iceberg.nycflights13.flights SET distance = 1")
+    again = Watch(SMALL, database.lake(), Store(objects, "b", "flights"), None)
+    assert again.reference.sha256 == first.reference.sha256
+    assert again.days.kept() == first.days.kept()
+    assert ("distance", "values") in said(again.look())
+    other = changed(SMALL, ["late_minutes=15", "model="])
+    assert Watch(other, database.lake(), Store(objects, "b", "flights"), None).reference.sha256 == (
+        first.reference.sha256
+    )
+    more = WatchDrift(last_reference=3, first_watched=4, last_watched=4)
+    assert Watch(more, database.lake(), Store(objects, "b", "flights"), None).reference.sha256 != (
+        first.reference.sha256
+    )
+
+
+def test_a_reference_without_a_column_that_is_watched_is_refused(database: Database) -> None:
+    database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
+    with pytest.raises(HopelessError, match=r"months \[1, 2\] have no column distance; run ingest_flights"):
+        Watch(SMALL, database.lake(), Store(Objects(), "b", "flights"), None)
+
+
+def test_a_store_that_fails_is_no_reason_to_learn_anew() -> None:
+    def fail(**_: Any) -> Any:
+        raise ConnectionError("refused")
+
+    with pytest.raises(WorkloadError, match=r"cannot be read \(drift/x/reference.json\): refused"):
+        Store(Some(get_object=fail), "b", "x").get({})
+
+
+# --- predictions --------------------------------------------------------------------------------------------
+
+
+class Guess:
+    """A model that goes by the delay at departure."""
+
+    def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
+        assert inputs["hour"].dtype == np.int64
+        assert inputs["dep_delay"].notna().all()
+        return pd.DataFrame({"late_probability": 1 / (1 + np.exp(-(inputs["dep_delay"] - 15) / 10))})
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Model:
+    versions = [Some(version="9"), Some(version="10")]
+    registry = Some(search_model_versions=lambda wanted: versions if "delay-classifier" in wanted else [])
+    mlflow = Some(tracking=Some(MlflowClient=lambda: registry), pyfunc=Some(load_model=lambda uri: Guess()))
+    monkeypatch.setattr(common, "mlflow", lambda: mlflow)
+    return Model(changed(SMALL, ["model=delay-classifier"]))
+
+
+def test_predictions_and_their_residuals_are_watched_where_a_model_is_named(
+    database: Database, model: Model
+) -> None:
+    assert model.version == "10"
+    watch = Watch(SMALL, database.lake(), Store(Objects(), "b", "flights"), model)
+    assert watch.reference.predictions == ("prediction", "residual")
+    database.change("UPDATE iceberg.nycflights13.flights SET dep_delay = dep_delay + 60 WHERE month = 4")
+    kinds = {each.subject: each.kind for each in watch.look().verdicts if each.changed}
+    assert kinds["prediction"] == kinds["residual"] == "prediction"
+    database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
+    assert {("distance", "missing"), ("prediction", "missing")} <= said(watch.look(), "4")
+
+
+def test_a_model_that_is_not_registered_is_refused(model: Model) -> None:
+    with pytest.raises(HopelessError, match="no version of a model 'nothing' is registered"):
+        Model(changed(SMALL, ["model=nothing"]))
+
+
+def test_what_never_arrived_is_neither_late_nor_in_time() -> None:
+    rows = pd.DataFrame({"arr_delay": [16.0, 15.0, np.nan]})
+    assert predictions.late(rows, 15).tolist()[:2] == [1.0, 0.0]
+    assert predictions.late(rows, 15).isna().tolist() == [False, False, True]
+
+
+# --- what is told -------------------------------------------------------------------------------------------
+
+
+def test_the_table_holds_every_verdict_and_is_replaced(watch: Watch, database: Database) -> None:
+    look = watch.look()
+    at = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    sql = table.replace_sql("iceberg.nycflights13.verdicts", look, watch.reference.sha256, at)
+    for _ in range(2):
+        database.connection.execute(sql.replace("timestamp(6) with time zone", "timestamptz"))
+    rows = (
+        database.connection.execute("SELECT * FROM iceberg.nycflights13.verdicts")
+        .to_arrow_table()
+        .to_pandas()
+    )
+    assert list(rows.columns) == list(table.COLUMNS)
+    assert len(rows) == len(look.verdicts)
+    assert set(rows["reference_sha256"]) == {watch.reference.sha256}
+    row = rows[(rows["subject"] == "dep_delay") & (rows["about"] == "values")].iloc[0]
+    assert set(json.loads(row["effects"])) == set(json.loads(row["limits"])) == {"ks", "psi", "wasserstein"}
+    assert table.quoted("Martha's") == "'Martha''s'"
+
+
+def test_metrics_show_the_current_window_and_forget_what_is_gone(watch: Watch, database: Database) -> None:
+    registry = CollectorRegistry()
+    metrics = Metrics("flights", 60, registry)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, {"watch": "flights", **labels})
+
+    of = {"kind": "feature", "subject": "distance", "about": "values"}
+    metrics.show(watch.look(), starving=False)
+    assert value("drift_changed", **of) == 0
+    assert value("drift_limit", **of, effect="ks") == 0.08
+    assert value("drift_window") == 4
+    assert value("drift_window_rows") == len(real_flights.months(1, 4).iloc[::5].query("month == 4"))
+    assert value("drift_starved") == 0
+    metrics.show(watch.look(), starving=True)
+    assert value("drift_starved") == 1
+    database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
+    metrics.show(watch.look(), starving=False)
+    assert value("drift_changed", **of) is None
+    assert value("drift_changed", **{**of, "kind": "schema", "about": "missing"}) == 1
+
+
+def test_every_series_that_an_alert_asks_for_is_one_that_is_shown() -> None:
+    registry = CollectorRegistry()
+    Metrics("flights", 60, registry)
+    shown = {metric.name for metric in registry.collect()}
+    text = (Path(main.__file__).parent / "alerts.yaml").read_text()
+    asked = {word for word in text.replace("(", " ").replace("{", " ").split() if word.startswith("drift_")}
+    assert {word.rstrip(")") for word in asked} <= shown
+    assert len(asked) >= 4
+
+
+def test_a_feed_starves_by_the_clock_where_flights_are_due() -> None:
+    now = [0.0]
+    feed = main.Feed(10, lambda: now[0])
+    assert not feed.starves(5)
+    now[0] = 20
+    assert not feed.starves(5)
+    now[0] = 21
+    assert feed.starves(5)
+    assert not feed.starves(6), "something came"
+    assert not main.Feed(0, lambda: now[0] * 1e9).starves(5), "nothing is due"
+
+
+def test_once_writes_down_what_it_found(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main, "begin", lambda settings: watch)
+    monkeypatch.setattr(main.table, "write", lambda *_: "iceberg.drift.flights")
+    result = main.once(SMALL)
+    assert (result["table"], result["window"], result["snapshot_id"]) == ("iceberg.drift.flights", "4", "7")
+    assert all(what for what in result["changed"].values())
+
+
+def test_a_lake_that_is_away_is_told_once_and_is_no_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(settings: WatchDrift) -> Watch:
+        raise WorkloadError("Trino refused `SELECT 1`: away")
+
+    waits: Iterator[bool] = iter([False, False, True])
+    monkeypatch.setattr(main, "Event", lambda: Some(set=None, wait=lambda _: next(waits)))
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("prometheus_client.start_http_server", lambda port: None)
+    monkeypatch.setattr("workloads.watch_drift.metrics.Metrics", lambda *_: Some(show=None))
+    monkeypatch.setattr(main, "begin", fail)
+    assert main.serve(SMALL)["last"] == "cannot look: Trino refused `SELECT 1`: away"
+    assert capsys.readouterr().out.count("cannot look") == 1
+
+
+def test_without_evidently_there_is_no_page_and_its_failure_is_told(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"a": [1.0, 2.0]})
+    assert page.page(rows, rows, tmp_path / "python") is None
+    with pytest.raises(WorkloadError, match=r"(?s)Evidently failed: .*No module named 'evidently'"):
+        page.page(rows, rows, Path(sys.executable))
+
+
+# --- settings and objects -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("name=My-Watch", "must be like flights_of_may"),
+        ("last_reference=1", "must be after first_reference"),
+        ("last_watched=6", "must be first_watched or later"),
+        ("every=0", "must be above 0"),
+        ("level=1", "must be from 0 to 1"),
+        ("least_rows=5", "must be at least 50"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused_before_anything_is_deployed(setting: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        workloads.manifest("watch_drift", IMAGE, arguments=["--set", setting])
+
+
+def test_the_limits_can_be_set() -> None:
+    assert changed(SMALL, ["ks=0.2", "psi=0.3"]).limits == config.Limits(ks=0.2, psi=0.3)
+
+
+def test_it_serves_metrics_that_prometheus_finds_with_its_rules() -> None:
+    made = {item["kind"]: item for item in workloads.manifest("watch_drift", IMAGE, config="tiny")}
+    assert set(made) == {"Deployment", "PodMonitor", "PrometheusRule"}
+    (pod,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert pod["image"] == "registry.example/seatrial/watch-drift:0123"
+    assert pod["command"][2:] == ["workloads.watch_drift.main", "--config", "tiny"]
+    (endpoint,) = made["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == pod["ports"][0]["name"]
+    labels = made["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert made["PodMonitor"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    for kind in ("PodMonitor", "PrometheusRule"):
+        assert made[kind]["metadata"]["labels"]["app.kubernetes.io/part-of"] == "seatrial"
+    rules = made["PrometheusRule"]["spec"]["groups"][0]["rules"]
+    assert {rule["alert"] for rule in rules} == {
+        "FeatureDrifts", "PredictionsDrift", "DriftDetectorStarved", "SchemaChanged"}  # fmt: skip
+
+
+def test_as_a_job_it_looks_once() -> None:
+    (job,) = workloads.manifest("watch_drift", IMAGE, form="Job", arguments=["--set", "psi=0.2"])
+    (pod,) = job["spec"]["template"]["spec"]["containers"]
+    assert pod["command"][2:] == [
+        "workloads.watch_drift.main", "--config", "reference", "--once", "--set", "psi=0.2"]  # fmt: skip
+    assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_rules_of_workloads_have_runbooks() -> None:
+    root = Path(workloads.__file__).parents[1]
+    found = [*(root / "workloads").glob("*/alerts.yaml")]
+    assert found
+    for path in found:
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
+                assert (root / rule["annotations"]["runbook_url"]).is_file(), rule["alert"]

@@ -1,0 +1,88 @@
+"""The watch as a Deployment with metrics and alerts, or as a Job that looks once."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workloads.common import HopelessError
+from workloads.pods import container, labels, pod
+from workloads.settings import changed
+from workloads.watch_drift import config as configurations
+
+NAME = "watch-drift"
+IMAGE = "watch-drift"
+PARTS = ("serving",)
+"""It runs on the core, but its image is built where models are served."""
+FORMS = ("Deployment", "Job")
+ALERTS = Path(__file__).with_name("alerts.yaml")
+PART_OF = {"app.kubernetes.io/part-of": "seatrial"}
+"""Prometheus looks for monitors and rules with this label."""
+
+Object = dict[str, Any]
+
+
+def objects(
+    image: str,
+    *,
+    form: str = "Deployment",
+    name: str = NAME,
+    config: str = "reference",
+    namespace: str = "workloads",
+    arguments: list[str] | None = None,
+) -> list[Object]:
+    """What looks again and again, with its PodMonitor and its alerts; as a Job one look.
+
+    Raises:
+        ValueError: a setting is none, or does not fit.
+    """
+    given = [word for word in arguments or [] if word != "--set"]
+    try:
+        settings = changed(getattr(configurations, config)(), given)
+    except HopelessError as unfit:
+        raise ValueError(str(unfit)) from None
+    once = ["--once"] if form == "Job" else []
+    main = container(
+        image,
+        "workloads.watch_drift.main",
+        ["--config", config, *once, *(arguments or [])],
+        cpu="100m",
+        memory="512Mi",
+        memory_limit="2Gi",
+    )
+    metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
+    if form == "Job":
+        spec = {"backoffLimit": 2, "activeDeadlineSeconds": 1800, "template": pod(name, main)}
+        return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]
+    main["ports"] = [{"name": "http", "containerPort": settings.port}]
+    main["readinessProbe"] = {"httpGet": {"path": "/metrics", "port": "http"}, "periodSeconds": 5}
+    return [_deployment(main, metadata), _monitor(metadata), _rules(metadata)]
+
+
+def _deployment(main: Object, metadata: Object) -> Object:
+    name = metadata["name"]
+    spec = {
+        "replicas": 1,
+        # Two at once would write the same table.
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+        "template": pod(name, main, restartPolicy="Always"),
+    }
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def _monitor(metadata: Object) -> Object:
+    spec = {
+        "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
+        "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
+    }
+    return _watched("PodMonitor", metadata, spec)
+
+
+def _rules(metadata: Object) -> Object:
+    return _watched("PrometheusRule", metadata, yaml.safe_load(ALERTS.read_text()))
+
+
+def _watched(kind: str, metadata: Object, spec: Object) -> Object:
+    marked = {**metadata, "labels": {**metadata["labels"], **PART_OF}}
+    return {"apiVersion": "monitoring.coreos.com/v1", "kind": kind, "metadata": marked, "spec": spec}

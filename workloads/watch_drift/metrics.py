@@ -1,0 +1,45 @@
+"""What Prometheus reads of a watch: the verdicts on the window that matters now, and when it looked last."""
+
+import time
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge
+
+from workloads.watch_drift.watch import Look
+
+_OF = ("watch", "kind", "subject", "about")
+
+
+class Metrics:
+    """The series of one watch; those of things that are gone are removed."""
+
+    def __init__(self, watch: str, every: float, registry: CollectorRegistry = REGISTRY) -> None:
+        self.watch = watch
+
+        def gauge(name: str, about: str, labels: tuple[str, ...] = ("watch",)) -> Gauge:
+            return Gauge(name, about, labels, registry=registry)
+
+        self.changed = gauge("drift_changed", "1 where the window has changed, 0 where not.", _OF)
+        self.effect = gauge("drift_effect", "How large a difference is.", (*_OF, "effect"))
+        self.limit = gauge("drift_limit", "Beyond which it is a change.", (*_OF, "effect"))
+        self.window = gauge("drift_window", "The month that the verdicts are on.")
+        self.rows = gauge("drift_window_rows", "Its rows.")
+        self.starved = gauge("drift_starved", "1 where the feed brings nothing, 0 where it does.")
+        self.looked = gauge("drift_look_timestamp_seconds", "When a look last came to verdicts.")
+        gauge("drift_every_seconds", "Seconds between two looks.").labels(watch).set(every)
+
+    def show(self, look: Look, starving: bool) -> None:
+        """Show the verdicts; `starving` is what the clock says of the feed."""
+        for series in (self.changed, self.effect, self.limit):
+            series.clear()
+        found = look.of_current()
+        for verdict in found:
+            of = (self.watch, verdict.kind, verdict.subject, verdict.about)
+            self.changed.labels(*of).set(verdict.changed)
+            for effect, size in verdict.effects.items():
+                self.effect.labels(*of, effect).set(size)
+                self.limit.labels(*of, effect).set(verdict.limits[effect])
+        starved = starving or any(each.changed for each in look.verdicts if each.about == "starved")
+        self.starved.labels(self.watch).set(starved)
+        self.window.labels(self.watch).set(int(look.current))
+        self.rows.labels(self.watch).set(look.rows[int(look.current)])
+        self.looked.labels(self.watch).set(time.time())

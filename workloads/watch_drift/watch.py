@@ -1,0 +1,138 @@
+"""One watch: its reference, which it learns once and keeps, and a look at the months that there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from workloads import common
+from workloads.common import HopelessError, log
+from workloads.watch_drift.config import WatchDrift
+from workloads.watch_drift.days import UsualDays, alarms, new_detector
+from workloads.watch_drift.e_detector import EDetector
+from workloads.watch_drift.flights import FEATURES, Lake, features
+from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Model, late
+from workloads.watch_drift.reference import Reference, sliding
+from workloads.watch_drift.verdicts import Verdict, judge, starved
+
+DAYS, STEP = 30, 10
+"""Length of the reference's periods, which is a month's, and days from one's beginning to the next one's."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look came to."""
+
+    snapshot: str
+    """Of the flights."""
+    rows: Mapping[int, int]
+    """Watched month → its flights."""
+    verdicts: list[Verdict]
+    current: str
+    """The window that matters now: the last with flights, or the one at which the feed starved."""
+
+    def of_current(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.window == self.current]
+
+
+class Watch:
+    """Looks at the flights, and judges them anew when their table has changed."""
+
+    def __init__(self, settings: WatchDrift, lake: Lake, store: "Store", model: Model | None) -> None:
+        self.settings, self.lake, self.model = settings, lake, model
+        self.reference = store.get(self.identity()) or self._learn()
+        store.put(self.reference)
+        self.days = UsualDays.from_kept(self.reference.about["days"])
+        self.last: Look | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What decides what the reference is of."""
+        settings = self.settings
+        return {
+            "catalog": settings.catalog,
+            "schema": settings.schema,
+            "months": settings.reference_months,
+            "model": settings.model,
+            "version": self.model.version if self.model else "",
+        }
+
+    def _learn(self) -> Reference:
+        rows = pd.concat([self.lake.read(month) for month in self.settings.reference_months])
+        rows = rows.reset_index(drop=True)
+        watched = self.columns(rows)
+        lacking = [name for name in FEATURES if name not in watched]
+        if lacking or rows.empty:
+            what = f"no column {', '.join(lacking)}" if lacking else "no flights"
+            raise HopelessError(
+                f"the months {self.settings.reference_months} have {what}; run ingest_flights first"
+            )
+        dates = pd.to_datetime(rows[["year", "month", "day"]].astype("int64"))
+        days = UsualDays.learn(rows, late(rows, self.settings.late_minutes))
+        about = {"identity": self.identity(), "snapshot": self.lake.snapshot(), "days": days.kept()}
+        log("learned", rows=len(rows), columns=watched.shape[1])
+        return Reference.learn(
+            watched,
+            sliding(dates, DAYS, STEP),
+            predictions=[name for name in (PREDICTION, RESIDUAL) if name in watched],
+            about=about,
+        )
+
+    def columns(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What is watched of these flights."""
+        return features(rows).assign(**self.model.columns(rows) if self.model else {})
+
+    def look(self) -> Look:
+        """The verdicts on all watched months; those of the look before, where the table is as it was."""
+        snapshot = self.lake.snapshot()
+        if self.last and self.last.snapshot == snapshot:
+            return self.last
+        counts = self.lake.rows()
+        months = self.settings.watched_months
+        there = {month: counts.get(month, 0) for month in months}
+        feed = starved(str(months[-1]), list(there.values()))
+        filled = [month for month in months if there[month]]
+        days = new_detector()
+        found = [verdict for month in filled for verdict in self._judge(month, days)] + [feed]
+        current = str(filled[-1]) if filled and not feed.changed else feed.window
+        self.last = Look(snapshot, there, found, current)
+        return self.last
+
+    def _judge(self, month: int, detector: EDetector) -> list[Verdict]:
+        rows = self.lake.read(month)
+        window = str(month)
+        found = judge(
+            self.reference, window, self.columns(rows), self.settings.limits, self.settings.least_rows
+        )
+        if {"month", "day", "hour", "arr_delay"} <= set(rows):
+            days = alarms(self.days, rows, late(rows, self.settings.late_minutes), detector)
+            says = (
+                f"days unlike those of the reference until {', '.join(days)}" if days else "as the reference"
+            )
+            found.append(Verdict(window, "stream", "late", "days", bool(days), says))
+        return found
+
+
+class Store:
+    """Where the reference is kept: in the object store, by the name of the watch."""
+
+    def __init__(self, s3: Any, bucket: str, name: str) -> None:
+        self.s3, self.bucket, self.key = s3, bucket, f"drift/{name}/reference.json"
+
+    def get(self, identity: Mapping[str, Any]) -> Reference | None:
+        """The one that was kept, where it is of the same months and model."""
+        try:
+            body = self.s3.get_object(Bucket=self.bucket, Key=self.key)["Body"].read()
+        except Exception as error:
+            if "NoSuchKey" in str(error):
+                return None
+            raise common.WorkloadError(f"the object store cannot be read ({self.key}): {error}") from error
+        kept = Reference.from_json(body.decode())
+        if kept.about["identity"] != identity:
+            log("the kept reference is of something else; learning anew", kept=kept.about["identity"])
+            return None
+        return kept
+
+    def put(self, reference: Reference) -> None:
+        """Keep it; the same again changes nothing."""
+        self.s3.put_object(Bucket=self.bucket, Key=self.key, Body=reference.to_json().encode())
