@@ -5,6 +5,7 @@ What only Iceberg knows (layout, housekeeping) is parsed by its form and noted.
 """
 
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ class Lake:
             self.database.execute(f"ATTACH ':memory:' AS {name}")
         self.database.execute("CREATE SCHEMA postgresql.public")
         self.statements: list[str] = []
+        self.lock = threading.RLock()
+        """Two threads take turns."""
         self.before: Callable[[str], None] = lambda _: None
         """Called with each statement before it is run; what it raises, Trino raises."""
         self.after: Callable[[str], None] = lambda _: None
@@ -45,6 +48,10 @@ class Lake:
         return found
 
     def run(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.lock:
+            return self._run(sql)
+
+    def _run(self, sql: str) -> list[tuple[Any, ...]]:
         self.statements.append(sql)
         self.before(sql)
         if TIDYING.fullmatch(sql):

@@ -200,6 +200,16 @@ def test_a_row_that_commits_late_is_not_lost(world: World) -> None:
     assert world.same()
 
 
+def test_what_comes_later_need_not_have_a_later_id(world: World) -> None:
+    shipper = world.shipper()
+    for request_id in ("r-9", "r-5", "r-1"):
+        world.predict(request_id)
+        world.tell(request_id)
+        world.correct(request_id, 0)
+        assert world.round(shipper) == {"predictions": 1, "outcomes": 1, "outcome_changes": 1}
+    assert world.same()
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
 def test_batches_may_end_within_a_transaction(world: World, batch: int) -> None:
     full(world)
