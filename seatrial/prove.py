@@ -17,7 +17,8 @@ def prove(
     only: Annotated[
         str | None,
         typer.Option(
-            help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments."
+            help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments, "
+            "feedback."
         ),
     ] = None,
     deadline: Annotated[
