@@ -21,6 +21,7 @@ from proofs import (
     damage,
     damage_alerts,
     damage_booking,
+    damage_feedback,
     damage_models,
     damage_monitoring,
     damage_rollouts,
@@ -619,6 +620,32 @@ def _of_experiments() -> tuple[Fault, ...]:
     )
 
 
+def _of_the_feedback() -> tuple[Fault, ...]:
+    def fault(name: str, breaks: Callable[[Platform], Any], proof: str, *words: str) -> Fault:
+        return Fault(name, breaks, (f"feedback.{proof}",), words, seconds=1200.0)
+
+    return (
+        fault(
+            "lost-rows",
+            damage_feedback.lost_rows,
+            "a_killed_shipper_loses_and_doubles_nothing",
+            "the lake has each row of the log once",
+        ),
+        fault(
+            "postdated-corrections",
+            damage_feedback.postdated_corrections,
+            "a_correction_arrives",
+            "the corrections are in the lake",
+        ),
+        fault(
+            "flattering-view",
+            damage_feedback.flattering_view,
+            "live_quality_is_that_of_the_rows",
+            "are those of its rows",
+        ),
+    )
+
+
 def _of_the_booking() -> tuple[Fault, ...]:
     return (
         Fault(
@@ -696,6 +723,7 @@ FAULTS = {
         *_of_rollouts(),
         *_of_experiments(),
         *_of_the_booking(),
+        *_of_the_feedback(),
         *_of_scaling(),
         *_of_monitoring(),
     )

@@ -48,7 +48,7 @@ def in_turn(platform: Platform, model: str, version: str, times: int) -> list[in
         there = pods(platform, selector)
         victim = there[number % len(there)]
         client.pods.execute(platform, victim, KILL)
-        codes.append(_ended(platform, victim))
+        codes.append(ended(platform, victim))
     _all_in_use(platform, selector)
     return codes
 
@@ -71,7 +71,7 @@ def _answered(platform: Platform, pod: Any) -> float:
         return 0
 
 
-def _ended(platform: Platform, pod: Any) -> int:
+def ended(platform: Platform, pod: Any) -> int:
     """The exit code of a server that was killed, once Kubernetes knows of it."""
     last: list[Any] = []
 

@@ -119,7 +119,10 @@ def discover() -> list[Proof]:
     return sorted(REGISTRY.values(), key=lambda entry: order.get(entry.subject, len(order)))
 
 
-SUBJECTS = ("platform", "data", "training", "tuning", "serving", "rollout", "experiments", "monitoring")
+SUBJECTS = (
+    "platform", "data", "training", "tuning", "serving", "rollout", "experiments", "feedback", "reaction",
+    "monitoring",
+)  # fmt: skip
 """The order in which subjects are proven; others follow."""
 
 

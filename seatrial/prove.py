@@ -19,7 +19,7 @@ def prove(
         str | None,
         typer.Option(
             help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments, "
-            "monitoring."
+            "feedback, reaction, monitoring."
         ),
     ] = None,
     deadline: Annotated[

@@ -17,6 +17,7 @@ MIGRATIONS = [
     "0003_tenant.sql",
     "0004_experiments.sql",
     "0005_corrections.sql",
+    "0006_shipping.sql",
 ]
 
 

@@ -1,0 +1,86 @@
+"""What faults do to the shipping of the log and to what is said of it: each breaks on entering, mends on
+leaving.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+from client import Platform
+from proofs import booking, shipped
+from proofs.damage import meanwhile
+from workloads.ship_predictions import quality
+from workloads.ship_predictions.quality import Figures
+
+SETTINGS = shipped.SETTINGS
+LOSE = f"""
+DELETE FROM {SETTINGS.place}.predictions WHERE "request_id" IN (
+    SELECT min("request_id") FROM {SETTINGS.place}.predictions WHERE "request_id" LIKE '{shipped.NAME}-%'
+        AND "at" > current_timestamp - INTERVAL '1' MINUTE
+    HAVING count(*) > 5
+)
+"""
+TO_COME = "9000000000000000000"
+POSTDATE = f"""
+CREATE OR REPLACE FUNCTION postdate() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN NEW.xid := '{TO_COME}'; RETURN NEW; END $$;
+CREATE OR REPLACE TRIGGER postdate BEFORE INSERT ON outcome_changes FOR EACH ROW EXECUTE FUNCTION postdate()
+"""
+"""Corrections look as if they were still to come."""
+DATED = f"""
+DROP FUNCTION IF EXISTS postdate CASCADE;
+UPDATE outcome_changes SET xid = pg_current_xact_id() WHERE xid = '{TO_COME}'
+"""
+
+
+def again(platform: Platform, statement: str, every: float) -> AbstractContextManager[None]:
+    """Run a statement of Trino's again and again; what it is about may not be there yet, or be written to."""
+
+    def act() -> None:
+        with suppress(Exception):  # Whatever Trino says to it.
+            platform.sql(statement)
+
+    return meanwhile(act, every)
+
+
+def lost_rows(platform: Platform) -> AbstractContextManager[None]:
+    """Predictions that are in the lake vanish from it, one after the other."""
+    return again(platform, LOSE, 1.0)
+
+
+@contextmanager
+def postdated_corrections(platform: Platform) -> Iterator[None]:
+    """The log says of corrections that a transaction that is still to come wrote them."""
+    booking.booked(platform)  # Its tables are there then.
+    try:
+        with platform.bookings() as database:
+            database.execute(POSTDATE)
+        yield
+    finally:
+        with platform.bookings() as database:
+            database.execute(DATED)
+
+
+@contextmanager
+def flattering_view(platform: Platform) -> Iterator[None]:
+    """The view calls each version better than its rows do."""
+    with again(platform, flattering(), 1.0):
+        yield
+    with suppress(Exception):  # It is not there before the first shipper.
+        platform.sql(f"CREATE OR REPLACE VIEW {SETTINGS.place}.live_quality AS {honest()}")
+
+
+def honest() -> str:
+    return quality.views(SETTINGS)["live_quality"]
+
+
+def flattering() -> str:
+    """The definition with which accuracies are too high."""
+    columns: list[Any] = ["model", "version", "day", "segment", "member", *_figures()]
+    better = [f'"{name}"' if name != "accuracy" else 'sqrt("accuracy") AS "accuracy"' for name in columns]
+    made = f"SELECT {', '.join(better)} FROM ({honest()}) AS figures"
+    return f"CREATE OR REPLACE VIEW {SETTINGS.place}.live_quality AS {made}"
+
+
+def _figures() -> list[str]:
+    return [name for name in Figures.__dataclass_fields__ if name not in ("model", "version")]

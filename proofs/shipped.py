@@ -1,0 +1,235 @@
+"""The shipper that the proofs put on the platform, what it has shipped, and figures computed from the
+rows.
+"""
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import client
+import workloads
+from client import Platform, outputs
+from proofs import killed, probe
+from proofs.booking import Booked
+from workloads.generate_load import bookings
+from workloads.ship_predictions import config, shipping
+from workloads.ship_predictions.tables import TABLES, Table
+
+NAME = "probe-ship"
+SELECTOR = f"app.kubernetes.io/name={NAME}"
+SETTINGS = replace(config.tiny(), schema="feedback_probe", every=1.0, batch=5000)
+PATIENCE = 240.0
+"""Seconds within which what was told is in the lake."""
+STAGED = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename ~ %s"
+
+Rows = list[tuple[Any, ...]]
+
+
+@contextmanager
+def shipper(platform: Platform) -> Iterator[None]:
+    """Ships meanwhile. The lake keeps what it has, so that the next one need not begin anew."""
+    given = [f"{name}={getattr(SETTINGS, name)}" for name in ("schema", "every", "batch")]
+    arguments = [word for each in given for word in ("--set", each)]
+    image = probe.workload_image(platform)
+    objects = workloads.manifest(
+        "ship_predictions", image, name=NAME, config="tiny", arguments=arguments, **client.offers(platform)
+    )
+    client.delete_workloads(platform, NAME)
+    client.deploy(platform, NAME, objects)
+    try:
+        yield
+    finally:
+        client.delete_workloads(platform, NAME)
+
+
+def on_its_way(platform: Platform) -> bool:
+    """Whether a batch is out of the log and perhaps not in the lake yet."""
+    with platform.postgres() as staging:
+        (count,) = staging.execute(STAGED, [shipping.OURS]).fetchone()
+    return bool(count)
+
+
+def kill(platform: Platform) -> int:
+    """Kill the shipper in its pod; its exit code."""
+    (pod,) = killed.pods(platform, SELECTOR)
+    client.pods.execute(platform, pod, killed.KILL)
+    return killed.ended(platform, pod)
+
+
+# --- what is asked and told ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """A quote, and what came of it."""
+
+    request_id: str
+    outcome: int
+
+
+def ask(here: Booked, booked: Iterable[bookings.Booking]) -> Iterator[Told]:
+    """Ask for a quote after the other. Of each third one it is not told what came of it.
+
+    Raises:
+        LookupError: a request was refused.
+    """
+    for number, each in enumerate(booked):
+        request_id = f"{NAME}-{uuid.uuid4()}"
+        _answered(here.quote(request_id, each.question))
+        told = Told(request_id, int(each.late))
+        if number % 3:
+            _answered(here.http.post("/v1/outcomes", json=outcome(told)))
+        yield told
+
+
+def outcome(told: Told) -> dict[str, Any]:
+    return {"request_id": told.request_id, "outcome": told.outcome, "source": "proof"}
+
+
+def correct(here: Booked, told: Sequence[Told]) -> None:
+    """Of each the contrary is so.
+
+    Raises:
+        LookupError: it was refused.
+    """
+    changes = [{**outcome(each), "outcome": 1 - each.outcome, "reason": "a proof"} for each in told]
+    _answered(here.http.put("/v1/outcomes", json=changes))
+
+
+def _answered(answer: Any) -> None:
+    if answer.status_code != 200:
+        raise LookupError(f"{answer.request.url.path} answered {answer.status_code}: {answer.text[:300]}")
+
+
+# --- what is in the log and in the lake ---------------------------------------------------------------------
+
+
+def settled(platform: Platform, told: Sequence[Told], patience: float = PATIENCE) -> dict[str, str]:
+    """How the lake differs from the log, by table, after it had time; nothing where it does not."""
+    deadline = time.monotonic() + patience
+    while (found := differences(platform, told)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return found
+
+
+def differences(platform: Platform, told: Sequence[Told]) -> dict[str, str]:
+    """The same, now."""
+    ids = [each.request_id for each in told]
+    found = {}
+    for table in TABLES:
+        there, here = Counter(_log(platform, table, ids)), Counter(_lake(platform, table, ids))
+        if there != here:
+            missing, strange = there - here, here - there
+            found[table.name] = (
+                f"{missing.total()} of {there.total()} rows are missing, {strange.total()} are strange: "
+                f"{next(iter(missing or strange))}"
+            )
+    return found
+
+
+def _log(platform: Platform, table: Table, ids: list[str]) -> Rows:
+    with platform.bookings() as database:
+        rows = database.execute(table.rows_sql("l.request_id = ANY(%s)"), [ids]).fetchall()
+    return [_plain(row) for row in rows]
+
+
+def _lake(platform: Platform, table: Table, ids: list[str]) -> Rows:
+    columns = ", ".join(f'"{name}"' for name in table.columns)
+    named = ", ".join(f"'{each}'" for each in ids)
+    rows = platform.sql(
+        f'SELECT {columns} FROM {SETTINGS.place}.{table.name} WHERE "request_id" IN ({named})'
+    )
+    return [_plain(row) for row in rows]
+
+
+def _plain(row: Iterable[Any]) -> tuple[Any, ...]:
+    """Times as seconds: each database gives them in a zone of its own."""
+    return tuple(value.timestamp() if hasattr(value, "timestamp") else value for value in row)
+
+
+def present(platform: Platform, told: Sequence[Told]) -> dict[str, float]:
+    """The outcomes that the view `live_scores` has, by request id."""
+    named = ", ".join(f"'{each.request_id}'" for each in told)
+    rows = platform.sql(
+        f'SELECT "request_id", "outcome" FROM {SETTINGS.place}.live_scores '
+        f'WHERE "request_id" IN ({named}) AND "outcome" IS NOT NULL'
+    )
+    return {request_id: value for request_id, value in rows}
+
+
+# --- figures ------------------------------------------------------------------------------------------------
+
+
+FIGURES = ("n", "known", "accuracy", "precision", "recall", "brier", "calibration_error")
+SCORED = """
+SELECT CAST(CAST(p."at" AT TIME ZONE 'UTC' AS date) AS varchar), p."score", p."decision", o."outcome"
+FROM {place}.predictions p LEFT JOIN {place}.outcomes o
+    ON o."request_id" = p."request_id" AND o."predicted_at" = p."at"
+WHERE p."model" = '{model}' AND p."version" = '{version}'
+"""
+TELLS = """
+SELECT CAST("day" AS varchar), {figures} FROM {place}.live_quality
+WHERE "model" = '{model}' AND "version" = '{version}' AND "segment" = 'all'
+"""
+
+
+def figures_of_rows(platform: Platform, model: str, version: str) -> dict[str, dict[str, float | None]]:
+    """A version's figures by day, from the rows of the lake."""
+    by_day: dict[str, list[tuple[float, bool, float | None]]] = {}
+    sql = SCORED.format(place=SETTINGS.place, model=model, version=version)
+    for day, score, decision, value in platform.sql(sql):
+        by_day.setdefault(day, []).append((score, decision == "rebooking", value))
+    return {day: figures(rows) for day, rows in by_day.items()}
+
+
+def figures_of_view(platform: Platform, model: str, version: str) -> dict[str, dict[str, float | None]]:
+    """The same, as the view `live_quality` tells them."""
+    names = ", ".join(f'"{name}"' for name in FIGURES)
+    sql = TELLS.format(place=SETTINGS.place, model=model, version=version, figures=names)
+    return {day: dict(zip(FIGURES, row, strict=True)) for day, *row in platform.sql(sql)}
+
+
+def figures(rows: Sequence[tuple[float, bool, float | None]]) -> dict[str, float | None]:
+    """Of `(score, called late, outcome or None)`, from the definitions."""
+    known = [(score, called, value) for score, called, value in rows if value is not None]
+    called = [value >= 0.5 for _, said, value in known if said]
+    late = [said for _, said, value in known if value >= 0.5]
+    tenths: dict[int, list[float]] = {}
+    for score, _, value in known:
+        tenths.setdefault(min(int(score * 10), 9), []).append(score - value)
+
+    def share(parts: Sequence[float]) -> float | None:
+        return sum(parts) / len(parts) if len(parts) >= SETTINGS.least else None
+
+    enough = len(known) >= SETTINGS.least
+    return {
+        "n": len(rows),
+        "known": len(known),
+        "accuracy": share([said == (value >= 0.5) for _, said, value in known]),
+        "precision": share(called),
+        "recall": share(late),
+        "brier": share([(score - value) ** 2 for score, _, value in known]),
+        "calibration_error": sum(abs(sum(gap)) for gap in tenths.values()) / len(known) if enough else None,
+    }
+
+
+def near(ours: dict[str, float | None], theirs: dict[str, float | None]) -> bool:
+    """The same figures; sums are made in another order."""
+    return all(
+        value == theirs[name]
+        if value is None or theirs[name] is None
+        else abs(value - (theirs[name] or 0)) < 1e-9
+        for name, value in ours.items()
+    )
+
+
+def watched(platform: Platform, model: str, version: str) -> float | None:
+    """The outcomes that Prometheus says a version's figures rest on; None where it says nothing."""
+    job = f"{outputs.NAMESPACE_WORKLOADS}/{NAME}"
+    query = f'max(live_outcomes{{job="{job}",model="{model}",version="{version}"}})'
+    found = platform.prometheus("query", query=query)["result"]
+    return float(found[0]["value"][1]) if found else None

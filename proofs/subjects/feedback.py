@@ -1,0 +1,108 @@
+"""What came of predictions gets into the lake, whoever is killed, and says how good a version is."""
+
+from client import Platform
+from client.waiting import until
+from proofs import booking, models, shipped
+from proofs.run import Check, proof
+from proofs.subjects.serving_gateway import require_part
+from workloads.generate_load import bookings
+
+ASKED, MOST = 60, 600
+"""Quotes that are asked for, and how many at most until the shipper was killed."""
+KILLS = 2
+FEW = 30
+SEED = 17
+
+
+@proof("feedback")
+def a_killed_shipper_loses_and_doubles_nothing(platform: Platform, check: Check) -> None:
+    """While quotes are asked for and outcomes told the shipper is killed twice, each time with a batch under
+    way. In the end the lake has each row of the log once, and as it is.
+    """
+    require_part(platform, check)
+    here = booking.booked(platform)
+    with shipped.shipper(platform):
+        codes: list[int] = []
+        told = list(shipped.ask(here, bookings.sample(1, SEED)))
+        check.equal(shipped.settled(platform, told, 600), {}, "the shipper has come to the end of the log")
+        for each in shipped.ask(here, bookings.sample(MOST, SEED)):
+            told.append(each)
+            if len(codes) < KILLS and shipped.on_its_way(platform):
+                codes.append(shipped.kill(platform))
+            if len(codes) == KILLS and len(told) > ASKED:
+                break
+        check.equal(codes, [137] * KILLS, f"it was killed {KILLS} times with a batch under way")
+        check.equal(
+            shipped.settled(platform, told), {}, "the lake has each row of the log once, and as it is"
+        )
+        until(lambda: not shipped.on_its_way(platform), "the shipper to have tidied up", 60)
+        check(True, "nothing is left of the batches that it was killed with")
+
+
+@proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])
+def a_correction_arrives(platform: Platform, check: Check) -> None:
+    """Outcomes that are told late, and corrected, are in the lake with their present values and their
+    history, each in one row.
+    """
+    require_part(platform, check)
+    here = booking.booked(platform)
+    with shipped.shipper(platform):
+        told = list(shipped.ask(here, bookings.sample(FEW, SEED + 1)))
+        check.equal(shipped.settled(platform, told, 600), {}, "what was told is in the lake")
+        known = told[1::3]
+        check.equal(
+            {each.request_id: shipped.present(platform, told).get(each.request_id) for each in known},
+            {each.request_id: float(each.outcome) for each in known},
+            "the view has the outcomes as they were told",
+        )
+        shipped.correct(here, known)
+        check.equal(
+            shipped.settled(platform, told), {}, "the corrections are in the lake, with their history"
+        )
+        found = shipped.present(platform, told)
+        check.equal(
+            {each.request_id: found.get(each.request_id) for each in known},
+            {each.request_id: 1.0 - each.outcome for each in known},
+            "the view has the present outcomes",
+        )
+        rest = {each.request_id: float(each.outcome) for each in told[2::3]}
+        check.equal({name: found.get(name) for name in rest}, rest, "the others are as they were")
+
+
+@proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])
+def live_quality_is_that_of_the_rows(platform: Platform, check: Check) -> None:
+    """The figures of the version that answers are, day by day, those that its rows give, and Prometheus knows
+    on how many outcomes they rest.
+    """
+    require_part(platform, check)
+    here = booking.booked(platform)
+    model, version = models.NAME, here.model.found.version
+    with shipped.shipper(platform):
+        told = list(shipped.ask(here, bookings.sample(FEW, SEED + 2)))
+        check.equal(shipped.settled(platform, told, 600), {}, "what was told is in the lake")
+        rows = shipped.figures_of_rows(platform, model, version)
+        view = shipped.figures_of_view(platform, model, version)
+        check.equal(set(view), set(rows), "the view has each day of the version")
+        check(
+            any(each["known"] and each["accuracy"] is not None for each in rows.values()),
+            "there are enough outcomes for a figure",
+            rows=rows,
+        )
+        for day, figures in rows.items():
+            check(
+                shipped.near(figures, view[day]),
+                f"the figures of {day} are those of its rows",
+                view=view[day],
+                rows=figures,
+            )
+        known = sum(each["known"] or 0 for each in rows.values())
+        seen: list[float | None] = []
+
+        def told_by_prometheus() -> bool:
+            seen[:] = [shipped.watched(platform, model, version)]
+            return seen[0] is not None and FEW / 2 < seen[0] <= known
+
+        until(
+            told_by_prometheus, lambda: f"Prometheus to tell the outcomes of version {version}: {seen}", 300
+        )
+        check(True, "Prometheus tells on how many outcomes they rest")

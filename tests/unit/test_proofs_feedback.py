@@ -1,0 +1,194 @@
+"""The proofs of feedback, against the booking service, a real log and a lake in DuckDB: what they say when it
+holds and when not. The shipper is a thread, which a kill ends at its next statement.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import SimpleNamespace as Some
+from typing import Any
+from unittest.mock import MagicMock
+
+import psycopg
+import pytest
+
+from infra import outputs
+from proofs import booking, damage_feedback, faults, models, shipped
+from proofs.booking import Booked
+from proofs.run import REGISTRY, Result, run_one
+from proofs.subjects import feedback
+from tests.unit.booking_service import Under
+from tests.unit.conftest import Start
+from tests.unit.lake import Lake
+from workloads.ship_predictions import quality
+from workloads.ship_predictions.shipping import Shipper
+
+KILLED, CORRECTED, QUALITY = (
+    "a_killed_shipper_loses_and_doubles_nothing", "a_correction_arrives", "live_quality_is_that_of_the_rows",
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """What nothing runs after."""
+
+
+class Here:
+    """A platform, as far as these proofs need one, and the shipper on it."""
+
+    def __init__(self, under: Under, staging: str) -> None:
+        self.under, self.staging, self.lake = under, staging, Lake(staging)
+        self.access, self.name = dict.fromkeys(outputs.SECRET_ACCESS_OF["serving"], "x"), "dev"
+        self.over, self.killed, self.kills = threading.Event(), threading.Event(), 0
+        self.thread = threading.Thread()
+        self.lake.before = self._slowly
+        self.known: float | None = None
+
+    def bookings(self) -> Any:
+        return psycopg.connect(self.under.url)
+
+    def postgres(self) -> Any:
+        return psycopg.connect(self.staging)
+
+    def sql(self, statement: str) -> list[Any]:
+        return [list(row) for row in self.lake.run(statement)]
+
+    def prometheus(self, path: str, query: str) -> Any:
+        assert (path, 'model="delay",version="3"' in query) == ("query", True)
+        (found,) = quality.window(self.lake, shipped.SETTINGS)
+        return {"result": [{"metric": {}, "value": [0, str(self.known or found.known)]}]}
+
+    def _slowly(self, sql: str) -> None:
+        """A commit takes a while, and whoever was killed does nothing any more."""
+        if threading.current_thread() is not self.thread:
+            return
+        if sql.startswith("MERGE"):
+            self.killed.wait(0.3)
+        if self.killed.is_set():
+            raise Killed
+
+    @contextmanager
+    def shipper(self, _: Any) -> Iterator[None]:
+        self._start()
+        try:
+            yield
+        finally:
+            self.over.set()
+            self.thread.join(60)
+
+    def _start(self) -> None:
+        self.over.clear()
+        self.killed.clear()
+        self.thread = threading.Thread(target=self._ship)
+        self.thread.start()
+
+    def _ship(self) -> None:
+        shipper = Shipper(shipped.SETTINGS, self.lake)
+        try:
+            shipper.prepare()
+            quality.make_views(self.lake, shipped.SETTINGS)
+            while not self.over.is_set():
+                with (
+                    psycopg.connect(self.under.url, autocommit=True) as log,
+                    psycopg.connect(self.staging, autocommit=True) as staging,
+                ):
+                    try:
+                        shipper.round(log, staging)
+                    except Killed:
+                        log.close()
+                        staging.close()
+                        raise
+                self.over.wait(0.25)
+        except Killed:
+            pass
+
+    def kill(self, _: Any) -> int:
+        self.killed.set()
+        self.thread.join(60)
+        self.kills += 1
+        self._start()
+        return 137
+
+
+@pytest.fixture
+def platform(start: Start, monkeypatch: pytest.MonkeyPatch) -> Any:
+    under = start()
+    under.model.score = 0.61
+    made = Here(under, under.server.create(f"feedback-staging-{id(under)}"))
+    asked = Booked(under.http, Some(found=Some(version="3")))  # type: ignore[arg-type]
+    monkeypatch.setattr(booking, "booked", MagicMock(return_value=asked))
+    monkeypatch.setattr(models, "NAME", "delay")
+    monkeypatch.setattr(shipped, "shipper", made.shipper)
+    monkeypatch.setattr(shipped, "kill", made.kill)
+    settled = shipped.settled
+    monkeypatch.setattr(shipped, "settled", lambda here, told, _=0: settled(here, told, 6))
+    monkeypatch.setattr(feedback, "ASKED", 20)
+    return made
+
+
+def proven(platform: Any, name: str) -> Result:
+    return run_one(REGISTRY[f"feedback.{name}"], platform, None)
+
+
+@pytest.mark.parametrize("name", [KILLED, CORRECTED, QUALITY])
+def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
+    result = proven(platform, name)
+    assert (result.result, result.cause) == ("passed", "")
+    assert result.assertions > 3
+    assert platform.kills == (feedback.KILLS if name == KILLED else 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (damage_feedback.lost_rows, KILLED),
+        (damage_feedback.postdated_corrections, CORRECTED),
+        (damage_feedback.flattering_view, QUALITY),
+    ],
+)
+def test_a_fault_reddens_its_proof_and_is_mended(
+    platform: Any, fault: Callable[[Any], AbstractContextManager[None]], name: str
+) -> None:
+    (described,) = [each for each in faults.FAULTS.values() if each.breaks is fault]
+    with fault(platform):
+        broken = proven(platform, name)
+    assert described.reddens == (f"feedback.{name}",)
+    assert broken.result == "failed"
+    assert any(word in broken.cause for word in described.words), broken.cause
+    again = proven(platform, name)
+    assert (again.result, again.cause) == ("passed", "")
+
+
+def test_a_shipper_that_ships_a_row_twice_is_found_out(platform: Any) -> None:
+    place = f"{shipped.SETTINGS.place}.outcomes"
+
+    def twice(sql: str) -> None:
+        if sql.startswith(f"MERGE INTO {place}"):
+            platform.lake.after = lambda _: None
+            platform.lake.rows(f"INSERT INTO {place} SELECT * FROM {place} LIMIT 1")
+
+    platform.lake.after = twice
+    assert "0 of 20 rows are missing, 1 are strange" in proven(platform, CORRECTED).cause
+
+
+def test_a_prometheus_that_counts_otherwise_is_found_out(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = feedback.until
+    monkeypatch.setattr(feedback, "until", lambda holds, what, _: until(holds, what, 2))
+    platform.known = 1e6
+    assert "for Prometheus to tell the outcomes of version 3: [1000000.0]" in proven(platform, QUALITY).cause
+
+
+def test_figures_of_too_few_rows_are_none() -> None:
+    rows = [(0.9, True, 1.0), (0.2, False, 0.0), (0.7, True, 0.0), (0.1, False, None)]
+    few = shipped.figures(rows)
+    assert (few["n"], few["known"], few["accuracy"], few["calibration_error"]) == (4, 3, None, None)
+    many = shipped.figures(rows * 5)
+    assert many["accuracy"] == pytest.approx(2 / 3)
+    assert many["precision"] == pytest.approx(1 / 2)
+    assert many["recall"] == 1.0
+    assert many["brier"] == pytest.approx((0.01 + 0.04 + 0.49) / 3)
+    assert many["calibration_error"] == pytest.approx((0.1 + 0.2 + 0.7) / 3)
+    assert shipped.near(many, many)
+    assert not shipped.near(many, {**many, "recall": None})
+    assert not shipped.near(many, {**many, "brier": 0.0})

@@ -1,0 +1,137 @@
+"""What runs the shipper, and how it is watched.
+
+A Deployment and not a CronJob: what it tells Prometheus must be there to be read between two rounds, and its
+lag must be seen to grow while rounds fail.
+"""
+
+from typing import Any
+
+from workloads.common import HopelessError
+from workloads.pods import container, labels, pod
+from workloads.settings import changed
+from workloads.ship_predictions import config as configurations
+from workloads.ship_predictions.config import ShipPredictions
+
+NAME = "ship-predictions"
+IMAGE = "booking-api"
+"""Small, and with all that it needs."""
+PARTS = ("serving",)
+PATIENCE = 900
+"""Seconds behind which the lake may be before somebody is told."""
+MARGIN = 0.03
+"""By how much a version may surely be less often right than on its test set."""
+ENOUGH = 200
+"""Outcomes below which a version is not called worse."""
+
+Object = dict[str, Any]
+
+
+def objects(
+    image: str,
+    *,
+    name: str = NAME,
+    config: str = "reference",
+    namespace: str = "workloads",
+    arguments: list[str] | None = None,
+) -> list[Object]:
+    """One pod. A second one would do no harm: they take turns, and a row that is there is not written
+    again.
+    """
+    given = [word for word in arguments or [] if word != "--set"]
+    try:
+        settings = changed(getattr(configurations, config)(), given)
+    except HopelessError as unfit:
+        raise ValueError(str(unfit)) from None
+    metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
+    marked = {**metadata, "labels": {**labels(name), "app.kubernetes.io/part-of": "seatrial"}}
+    return [
+        *(_account(metadata) if settings.keep_days else []),
+        _deployment(image, metadata, settings, ["--config", config, *(arguments or [])]),
+        _monitor(marked),
+        _rules(marked),
+    ]
+
+
+def _deployment(image: str, metadata: Object, settings: ShipPredictions, arguments: list[str]) -> Object:
+    name = metadata["name"]
+    main = container(
+        image, "workloads.ship_predictions.main", arguments, cpu="50m", memory="128Mi", memory_limit="512Mi"
+    )
+    main["ports"] = [{"name": "http", "containerPort": settings.port}]
+    rights = {"serviceAccountName": name, "automountServiceAccountToken": True} if settings.keep_days else {}
+    spec = {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": {"app.kubernetes.io/name": name}},
+        "template": pod(name, main, restartPolicy="Always", **rights),
+    }
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def _account(metadata: Object) -> list[Object]:
+    """Who deletes from the log may see what routes say of its readers, and nothing else."""
+    group = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["list"]}
+    name, namespace = metadata["name"], metadata["namespace"]
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        },
+    ]
+
+
+def _monitor(metadata: Object) -> Object:
+    spec = {
+        "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
+        "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
+    }
+    return {
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": metadata, "spec": spec,
+    }  # fmt: skip
+
+
+def _rules(metadata: Object) -> Object:
+    group = {"name": metadata["name"], "rules": [_stalls(metadata["name"], metadata["namespace"]), _falls()]}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata,
+        "spec": {"groups": [group]},
+    }  # fmt: skip
+
+
+def _stalls(name: str, namespace: str) -> Object:
+    job = f'job="{namespace}/{name}"'
+    return {
+        "alert": "FeedbackStalls",
+        "expr": f"feedback_lag_seconds{{{job}}} > {PATIENCE} or absent(feedback_lag_seconds{{{job}}})",
+        "for": "5m",
+        "labels": {"severity": "warning"},
+        "annotations": {
+            "summary": "Predictions and outcomes do not get into the lake; what is known of versions is old",
+            "runbook_url": "docs/runbooks/FeedbackStalls.md",
+        },
+    }
+
+
+def _falls() -> Object:
+    by = "on (model, version)"
+    return {
+        "alert": "LiveQualityFalls",
+        "expr": (
+            f"max by (model, version) (live_accuracy_high) < {by} "
+            f"(max by (model, version) (live_registered_accuracy) - {MARGIN}) "
+            f"and {by} max by (model, version) (live_outcomes) >= {ENOUGH}"
+        ),
+        "for": "10m",
+        "labels": {"severity": "warning"},
+        "annotations": {
+            "summary": "Version {{ $labels.version }} of {{ $labels.model }} is surely less often right than "
+            "on its test set: at most {{ $value | humanizePercentage }}",
+            "runbook_url": "docs/runbooks/LiveQualityFalls.md",
+        },
+    }
