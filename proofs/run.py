@@ -119,7 +119,7 @@ def discover() -> list[Proof]:
     return sorted(REGISTRY.values(), key=lambda entry: order.get(entry.subject, len(order)))
 
 
-SUBJECTS = ("platform", "data", "training", "tuning", "serving", "rollout", "experiments")
+SUBJECTS = ("platform", "data", "training", "tuning", "serving", "rollout", "reaction", "experiments")
 """The order in which subjects are proven; others follow."""
 
 

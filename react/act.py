@@ -220,7 +220,7 @@ class Retrain:
         begun: Record | None,
         detail: dict[str, Any],
     ) -> Outcome:
-        """Give it a canary's traffic; a rollout that was begun is gone on with, an ended one is the result."""
+        """Give it a canary's traffic; one that was begun is gone on with, an ended one is the result."""
         record = begun
         if record is None or not record.ended:
             note(f"version {new.version} becomes a canary")

@@ -77,9 +77,10 @@ class Controller:
                 "decided", reaction=new.id, action=new.action, alert=new.alertname, model=new.model or "none",
                 why=f"'{new.reason}'",
             )  # fmt: skip
+        # Who works is looked at before what is open: one that ends in between has noted its result by then.
+        self._busy = {each: thread for each, thread in self._busy.items() if thread.is_alive()}
         there = self.trail.open()
         self._show(there)
-        self._busy = {each: thread for each, thread in self._busy.items() if thread.is_alive()}
         for reaction in there:
             if reaction.id not in self._busy:
                 thread = threading.Thread(target=self._work, args=(reaction,), daemon=True)

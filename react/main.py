@@ -30,7 +30,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def prepare(url: str, patience: float) -> None:
+def prepare(url: str, schema: str, patience: float) -> None:
     """Bring the schema up to date; a database that does not answer yet is waited for.
 
     Raises:
@@ -39,7 +39,7 @@ def prepare(url: str, patience: float) -> None:
     until = time.monotonic() + patience
     while True:
         try:
-            trail.migrate(url)
+            trail.migrate(url, schema)
             return
         except psycopg.OperationalError as error:
             if time.monotonic() > until:
@@ -55,9 +55,9 @@ def react(settings: React, file: Path) -> dict[str, Any]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     chosen = policy.parse(file.read_text(), str(file))
     url, token = common.env("BOOKINGS_DATABASE"), common.env("REACT_TOKEN")
-    prepare(url, settings.start_seconds)
+    prepare(url, settings.schema, settings.start_seconds)
     metrics.begin()
-    with trail.Trail(url, now) as kept:
+    with trail.Trail(url, now, name=settings.schema) as kept:
         platform = Inside.of_this_pod()
         acts = act.acts(
             platform, chosen.training, common.env("TRAINING_IMAGE"), os.environ.get("PAGE_URL", ""), kept.left

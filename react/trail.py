@@ -20,8 +20,6 @@ from react.decide import DAY, Action, Alert, Decision
 from react.policy import NOTHING, Policy
 from workloads.booking_api import schema
 
-SCHEMA = "reaction"
-"""In the database of the booking service, whose account may make one."""
 FOLDER = Path(__file__).with_name("migrations")
 LOCK = 7_413_2088
 """PostgreSQL advisory lock, of whoever decides."""
@@ -58,8 +56,8 @@ class Reaction:
     detail: dict[str, Any]
 
 
-def migrate(url: str) -> list[str]:
-    """Bring the schema up to date; the names of the files that were applied now.
+def migrate(url: str, name: str = "reaction") -> list[str]:
+    """Bring the schema of that name up to date; the names of the files that were applied now.
 
     Raises:
         psycopg.OperationalError: the database does not answer.
@@ -67,15 +65,17 @@ def migrate(url: str) -> list[str]:
     with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        connection.execute(f"SET search_path TO {SCHEMA}")
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
+        connection.execute(f"SET search_path TO {name}")
         return schema.migrate(connection, FOLDER)
 
 
 class Trail:
     """The trail behind a few connections; close it, or use `with`."""
 
-    def __init__(self, url: str, clock: Callable[[], datetime], seconds: float = 5.0) -> None:
+    def __init__(
+        self, url: str, clock: Callable[[], datetime], seconds: float = 5.0, name: str = "reaction"
+    ) -> None:
         self.clock = clock
         self.pool: ConnectionPool[Any] = ConnectionPool(
             url,
@@ -88,7 +88,7 @@ class Trail:
                 "autocommit": True,
                 "row_factory": dict_row,
                 "connect_timeout": 5,
-                "options": f"-c search_path={SCHEMA} -c statement_timeout={int(1000 * seconds)}",
+                "options": f"-c search_path={name} -c statement_timeout={int(1000 * seconds)}",
             },
         )
 

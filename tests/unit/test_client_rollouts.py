@@ -207,6 +207,7 @@ def test_a_killed_rollout_is_taken_up_at_the_step_it_was_in(world: World) -> Non
     assert [weights.get("4") for weights in world.seen] == [500, 1000], "the step it was in is judged anew"
     assert any("2 of 5 steps done" in line for line in world.said)
 
+
 def test_a_rollback_of_one_version_leaves_the_rollout_of_another(world: World) -> None:
     start(world, CANARY)
     with pytest.raises(ClientError, match="the last rollout of model 'delay' is of version 4, not of 3"):
@@ -223,7 +224,6 @@ def test_a_rollback_that_another_was_quicker_than_takes_back_nothing_else(world:
     with pytest.raises(ClientError, match="there is no rollout of model 'delay' to take back"):
         rollback(world.platform, "delay", version="4")
     assert world.now.weights == {"3": 1000}
-
 
 
 def test_a_killed_rollout_can_be_rolled_back_and_another_one_is_refused(world: World) -> None:

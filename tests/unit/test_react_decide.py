@@ -1,7 +1,7 @@
 """What the reaction decides: by the policy, and by what it did before; time is a number here."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -9,34 +9,8 @@ import pytest
 
 from react.decide import DONE, Action, Alert, Decision, decide, decide_all
 from react.policy import NOTHING, PAGE, RETRAIN, ROLLBACK, parse
+from tests.unit.reaction import POLICY, alert, at
 from workloads.common import HopelessError
-
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = parse("""
-cooldown: 1h
-per_day: 3
-rules:
-  - name: bad version
-    match: {alertname: [ModelFails, ModelSlow], severity: critical}
-    action: rollback
-    after: 2m
-  - name: drift
-    match: {alertname: ModelDrifts}
-    action: retrain
-  - name: others
-    match: {severity: critical}
-    action: page
-""")
-
-
-def at(minutes: float) -> datetime:
-    return BEGAN + timedelta(minutes=minutes)
-
-
-def alert(name: str = "ModelFails", since: float = 0, **labels: str) -> Alert:
-    labels = {"alertname": name, "severity": "critical", "model": "delay", "version": "4"} | labels
-    fingerprint = "/".join(f"{key}={labels[key]}" for key in sorted(labels))
-    return Alert(fingerprint, {key: value for key, value in labels.items() if value}, at(since), at(since))
 
 
 def action(

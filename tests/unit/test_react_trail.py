@@ -1,66 +1,28 @@
 """The audit trail, in a real PostgreSQL."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import psycopg
 import pytest
 
 from react import trail as trails
-from react.decide import DONE, Alert, decide_all
+from react.decide import DONE, Alert, Decision
 from react.policy import NOTHING, PAGE, ROLLBACK
 from react.trail import Reaction, Trail, TrailAway
 from tests.unit import postgres
-from tests.unit.test_react_decide import POLICY, alert, at
-
-
-class Clock:
-    """Time that only a test moves."""
-
-    def __init__(self) -> None:
-        self.minutes = 0.0
-
-    def __call__(self) -> datetime:
-        return at(self.minutes)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def url(postgresql: postgres.Server, request: pytest.FixtureRequest) -> str:
-    return postgresql.create(f"trail-{request.node.name}"[:60])
-
-
-@pytest.fixture
-def trail(url: str, clock: Clock) -> Iterator[Trail]:
-    trails.migrate(url)
-    with Trail(url, clock) as made:
-        yield made
-
-
-def tell(trail: Trail, *alerts: Alert) -> None:
-    now = trail.clock()
-    trail.tell([(replace(each, seen_at=now), {"summary": "x"}) for each in alerts])
-
-
-def decide(trail: Trail) -> list[Reaction]:
-    return trail.decide(POLICY, decide_all)
+from tests.unit.reaction import POLICY, Clock, alert, at, decide, tell
 
 
 def codes(reactions: list[Reaction]) -> list[tuple[str, str]]:
     return [(each.action, each.code) for each in reactions]
 
 
-def test_the_schema_is_made_once_beside_that_of_the_booking_service(url: str) -> None:
-    assert trails.migrate(url) == ["0001_trail.sql"]
-    assert trails.migrate(url) == []
-    with psycopg.connect(url) as connection:
+def test_the_schema_is_made_once_beside_that_of_the_booking_service(trail_url: str) -> None:
+    assert trails.migrate(trail_url) == ["0001_trail.sql"]
+    assert trails.migrate(trail_url) == []
+    with psycopg.connect(trail_url) as connection:
         found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     assert found == []
 
@@ -123,13 +85,13 @@ def test_a_late_word_of_the_past_changes_nothing(trail: Trail, clock: Clock) -> 
     assert codes(decide(trail)) == [(NOTHING, "resolved")]
 
 
-def test_two_controllers_take_turns_and_act_once(trail: Trail, url: str, clock: Clock) -> None:
+def test_two_controllers_take_turns_and_act_once(trail: Trail, trail_url: str, clock: Clock) -> None:
     tell(trail, *(alert(name) for name in ("ModelFails", "ModelSlow", "ModelDrifts")))
     clock.minutes = 3
     together, found = threading.Barrier(6), []
 
     def look() -> None:
-        with Trail(url, clock) as own:
+        with Trail(trail_url, clock) as own:
             together.wait(60)
             found.extend(decide(own))
 
@@ -143,7 +105,6 @@ def test_two_controllers_take_turns_and_act_once(trail: Trail, url: str, clock: 
 
 def test_an_episode_is_acted_upon_once_whatever_is_decided(trail: Trail, clock: Clock) -> None:
     """The database itself refuses a second row."""
-    from react.decide import Decision
 
     def twice(_: Any, alerts: list[Alert], *__: Any) -> Any:
         return [(each, Decision(ROLLBACK, "rule", "r")) for each in [*alerts, *alerts]]
@@ -164,14 +125,14 @@ def test_what_was_done_long_ago_counts_while_its_episode_lasts(trail: Trail, clo
 
 
 def test_a_database_that_is_away_is_told_as_that(
-    trail: Trail, url: str, postgresql: postgres.Server, clock: Clock
+    trail: Trail, trail_url: str, postgresql: postgres.Server, clock: Clock
 ) -> None:
-    name = url.partition("@/")[2].partition("?")[0]
+    name = trail_url.partition("@/")[2].partition("?")[0]
     tell(trail, alert())
     with psycopg.connect(postgresql.url("postgres"), autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
         postgresql.end_connections(name)
-        with Trail(url, clock, seconds=0.5) as own, pytest.raises(TrailAway, match="does not answer"):
+        with Trail(trail_url, clock, seconds=0.5) as own, pytest.raises(TrailAway, match="does not answer"):
             own.open()
         connection.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
     tell(trail, alert())
