@@ -39,7 +39,7 @@ def judged(error: Exception) -> Outcome:
     """
     if passing(error):
         raise Later(f"{type(error).__name__}: {error}") from error
-    return Outcome(f"refused: {error.what if isinstance(error, ClientError) else error}")
+    return Outcome(f"refused: {error.what if isinstance(error, ClientError) else jobs.refusal(error)}")
 
 
 # --- rollback -----------------------------------------------------------------------------------------------
@@ -141,8 +141,6 @@ class Retrain:
     def __call__(self, reaction: Reaction, note: Note) -> Outcome:
         try:
             return self._retrain(reaction, note)
-        except Incomparable as error:
-            return Outcome(f"refused: {error}")
         except (ClientError, k8s.ApiException) as error:
             return judged(error)
 
@@ -166,7 +164,10 @@ class Retrain:
         if back := self._taken_back(reaction.model, new):
             why = f"it is what version {back} was, which was taken back"
             return Outcome(f"refused: version {new.version} is not promoted: {why}", detail)
-        found = compare(*(scores(self.platform, run) for run in (new.run_id, served.run_id)))
+        try:
+            found = compare(*(scores(self.platform, run) for run in (new.run_id, served.run_id)))
+        except Incomparable as error:
+            return Outcome(f"refused: versions {new.version} and {served.version}: {error}", detail)
         note(f"version {new.version} against {served.version}: {found}")
         detail["comparison"] = asdict(found)
         if not found.better(self.settings.gain):

@@ -11,6 +11,7 @@ from seatrial.context import CHECKOUT
 
 OF_PART: dict[str, Part] = {
     "model-server": "serving",
+    "react": "serving",
     "workloads-horovod": "training",
     "workloads-tensorflow": "training",
 }

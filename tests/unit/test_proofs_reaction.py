@@ -37,7 +37,7 @@ KILLED = "a_killed_controller_acts_once"
 
 
 class Lost(Trail):
-    """The trail of a process that may be killed: then it notes nothing any more, and its threads end."""
+    """The trail of a process that may be killed: its threads get no further then."""
 
     killed = False
 
@@ -46,7 +46,7 @@ class Lost(Trail):
             super().step(*arguments)
         finally:
             if self.killed:
-                raise SystemExit
+                threading.Event().wait()
 
 
 class Place:
@@ -83,14 +83,21 @@ class Place:
             address = stack.enter_context(listening(application(kept, "t", self.wake, lambda: True)))
             http = httpx.Client(base_url=address, headers={"authorization": "Bearer t"}, trust_env=False)
             http.timeout = 60
-            yield Reaction(platform, stack.enter_context(http))
-            self.stop()
+            try:
+                yield Reaction(platform, stack.enter_context(http))
+            finally:
+                self.stop()
 
     def wake(self) -> None:
         self.running[-1][1].woken.set()
 
     def kill(self, _: Any) -> str:
         self.stop()
+        with psycopg.connect(self.url) as connection:  # What it was just writing goes with its connection.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE 'INSERT INTO steps%'"
+            )
         self.start(self.stack)
         return "probe-react-0"
 

@@ -315,7 +315,7 @@ def test_versions_that_were_tested_on_other_flights_are_not_compared(
     rows = flights()
     other = {"run-3": rows.iloc[1:], "run-5": rows}
     monkeypatch.setattr(act, "scores", lambda _, run: scored(other[run], 0.3))
-    assert "refused: they were not tested on the same flights" in trained(notes).result
+    assert "refused: versions 5 and 3: they were not tested on the same flights" in trained(notes).result
 
 
 def test_a_canary_that_fails_is_named_as_left(trained: Trained, notes: list[str]) -> None:

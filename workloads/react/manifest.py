@@ -8,7 +8,7 @@ from workloads.pods import container, labels, pod
 
 NAME = "react"
 OWN_IMAGE = "react"
-PARTS = ("serving", "training")
+PARTS = ("serving",)
 PORT = 8080
 POLICY = Path(__file__).with_name("policy.yaml")
 TOKEN_SECRET, TOKEN_KEY = "{name}-token", "token"
