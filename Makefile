@@ -62,6 +62,7 @@ requirements: $(READY) ## pin the newest fitting Python packages, with hashes
 	$(PIN) --python-version 3.13 $(RECIPES)/envoy/requirements.in -o $(RECIPES)/envoy/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/mlflow/requirements.in -o $(RECIPES)/mlflow/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/optuna-dashboard/requirements.in -o $(RECIPES)/optuna-dashboard/requirements.txt
+	$(PIN) --python-version 3.13 -c requirements/dev.txt $(RECIPES)/react/requirements.in -o $(RECIPES)/react/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/workloads-base/requirements.in -o $(RECIPES)/workloads-base/requirements.txt
 	$(PIN) --python-version 3.13 -c $(RECIPES)/workloads-base/requirements.txt $(RECIPES)/watch-drift/requirements.in -o $(RECIPES)/watch-drift/requirements.txt
 	$(PIN) --python-version 3.13 $(RECIPES)/watch-drift/evidently.in -o $(RECIPES)/watch-drift/evidently.txt

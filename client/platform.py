@@ -101,6 +101,10 @@ class Platform:
             self._forwards[key] = Forward(lambda: self.api, namespace, service, port, local_port)
         return self._forwards[key]
 
+    def address(self, namespace: str, service: str, port: int) -> str:
+        """`host:port` at which the Service is reached from here."""
+        return f"127.0.0.1:{self.forward(namespace, service, port).local_port}"
+
     def complaint(self, variable: str) -> str:
         """What the port-forward to `access[variable]` last complained about."""
         service, namespace = service_of(host_of(self.access[variable]))
@@ -115,8 +119,7 @@ class Platform:
         """The address of `access[variable]` as it is reached from here."""
         url = urlsplit(self.access[variable])
         service, namespace = service_of(url.hostname or "")
-        port = url.port or (443 if url.scheme == "https" else 80)
-        forward = self.forward(namespace, service, port, local_port)
+        forward = self.forward(namespace, service, port_of(url), local_port)
         return url._replace(netloc=f"127.0.0.1:{forward.local_port}")
 
     # --- ready-made clients --------------------------------------------------------------------------------
@@ -204,10 +207,11 @@ class Platform:
         import psycopg
 
         service, namespace = service_of(self.access["PGHOST"])
-        forward = self.forward(namespace, service, int(self.access.get("PGPORT", "5432")))
+        address = self.address(namespace, service, int(self.access.get("PGPORT", "5432")))
+        host, _, port = address.partition(":")
         return psycopg.connect(
-            host="127.0.0.1",
-            port=forward.local_port,
+            host=host,
+            port=int(port),
             user=self.access["PGUSER"],
             password=password or self.access["PGPASSWORD"],
             dbname=self.access["PGDATABASE"],
@@ -274,6 +278,11 @@ def _no_proxy_here() -> dict[str, str]:
 def host_of(address: str) -> str:
     """The host of a URL, or of what is a host already."""
     return urlsplit(address).hostname or address
+
+
+def port_of(url: SplitResult) -> int:
+    """The port of a URL, also where it does not say one."""
+    return url.port or (443 if url.scheme == "https" else 80)
 
 
 def service_of(host: str) -> tuple[str, str]:

@@ -75,30 +75,50 @@ def promote(
     return record
 
 
-def rollback(platform: Platform, model: str) -> Record:
+def rollback(
+    platform: Platform, model: str, *, version: str | None = None, reason: str = "by hand"
+) -> Record:
     """Give back the weights from before the last rollout, at once; one that is under way is ended.
 
+    With `version`, only if that is the version whose rollout it was. `reason` is kept in the record.
+
     Raises:
-        ClientError: there was none, or a version that would get traffic is not served any more, or not ready.
+        ClientError: there was none, it was of another version, or a version that would get traffic is not
+            served any more, or not ready.
     """
-    record = record_of(traffic.require(platform, model))
-    if record is None or record.ended == ROLLED_BACK or not record.former:
-        raise ClientError(
-            f"there is no rollout of model '{model}' to take back",
-            f"see what gets its traffic: seatrial model status {model}",
-        )
-    for version in record.former:
+    record = _to_take_back(traffic.require(platform, model), version)
+    for former in record.former:
         # Not asked first: what had the traffic must get it back also while the object store, say, is away.
-        require_ready(platform, model, version)
+        require_ready(platform, model, former)
 
     def back(route: Route) -> Route:
-        found = record_of(route) or record
-        ended = replace(found, id=_new_id(), ended=ROLLED_BACK, reason="by hand")
+        found = _to_take_back(route, version)
+        ended = replace(found, id=_new_id(), ended=ROLLED_BACK, reason=reason)
         return ended.on(route.weighed(found.former))
 
     changed = traffic.change(platform, model, back)
     traffic.in_force(platform, changed)
     return record_of(changed) or record
+
+
+def _to_take_back(route: Route, version: str | None) -> Record:
+    """The rollout that a rollback ends or undoes.
+
+    Raises:
+        ClientError: there is none, or it is of another version.
+    """
+    record = record_of(route)
+    if record is None or record.ended == ROLLED_BACK or not record.former:
+        raise ClientError(
+            f"there is no rollout of model '{route.name}' to take back",
+            f"see what gets its traffic: seatrial model status {route.name}",
+        )
+    if version not in (None, record.version):
+        raise ClientError(
+            f"the last rollout of model '{route.name}' is of version {record.version}, not of {version}",
+            f"see what gets its traffic: seatrial model status {route.name}",
+        )
+    return record
 
 
 def shadow(platform: Platform, model: str, version: str | None, progress: Progress | None = None) -> Route:

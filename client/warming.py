@@ -44,8 +44,8 @@ def require_answering(platform: Platform, model: str, version: str, progress: Pr
     step = f"{model} version {version} answers"
     progress.begin(step)
     body = models.example(platform, model, version)
-    forward = platform.forward(outputs.NAMESPACE_WORKLOADS, models.predictor(model, version), traffic.PORT)
-    with httpx.Client(base_url=f"http://127.0.0.1:{forward.local_port}", timeout=30, trust_env=False) as ask:
+    address = platform.address(outputs.NAMESPACE_WORKLOADS, models.predictor(model, version), traffic.PORT)
+    with httpx.Client(base_url=f"http://{address}", timeout=30, trust_env=False) as ask:
         for _ in range(REQUESTS):
             _ask(ask, model, version, body)
     progress.end(step, f"{REQUESTS} requests")

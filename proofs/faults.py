@@ -24,6 +24,7 @@ from proofs import (
     damage_feedback,
     damage_models,
     damage_monitoring,
+    damage_reaction,
     damage_rollouts,
     damage_scaling,
     damage_serving,
@@ -584,6 +585,34 @@ def _of_rollouts() -> tuple[Fault, ...]:
     )
 
 
+def _of_the_reaction() -> tuple[Fault, ...]:
+    def fault(name: str, breaks: Callable[[Platform], Any], proof: str, *words: str) -> Fault:
+        return Fault(name, breaks, (f"reaction.{proof}",), words, seconds=900.0)
+
+    return (
+        fault(
+            "forgotten-canary",
+            damage_reaction.forgotten_canary,
+            "an_alert_about_a_version_is_answered_by_its_rollback",
+            "the rollback was done",
+        ),
+        fault(
+            "short-memory",
+            damage_reaction.short_memory,
+            "an_alert_that_comes_and_goes_acts_once",
+            "a decision 'cooldown'",
+            "there was one rollback",
+        ),
+        fault(
+            "lost-intents",
+            damage_reaction.lost_intents,
+            "a_killed_controller_acts_once",
+            "the intent is there, and open",
+            "it was done once",
+        ),
+    )
+
+
 def _of_experiments() -> tuple[Fault, ...]:
     def fault(name: str, breaks: Callable[[Platform], Any], proof: str, *words: str) -> Fault:
         return Fault(name, breaks, (f"experiments.{proof}",), words, seconds=600.0)
@@ -721,6 +750,7 @@ FAULTS = {
         *_of_the_gateway(),
         *_of_models(),
         *_of_rollouts(),
+        *_of_the_reaction(),
         *_of_experiments(),
         *_of_the_booking(),
         *_of_the_feedback(),

@@ -120,7 +120,7 @@ def discover() -> list[Proof]:
 
 
 SUBJECTS = (
-    "platform", "data", "training", "tuning", "serving", "rollout", "experiments", "feedback", "reaction",
+    "platform", "data", "training", "tuning", "serving", "rollout", "experiments", "reaction", "feedback",
     "monitoring",
 )  # fmt: skip
 """The order in which subjects are proven; others follow."""

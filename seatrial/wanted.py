@@ -12,6 +12,7 @@ from seatrial.context import CHECKOUT
 OF_PART: dict[str, Part] = {
     "model-server": "serving",
     "watch-drift": "serving",
+    "react": "serving",
     "workloads-horovod": "training",
     "workloads-tensorflow": "training",
 }

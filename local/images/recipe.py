@@ -66,7 +66,7 @@ class Recipe(_Part):
     base: str = ""
     """The recipe that `FROM ${BASE}` stands for; none for what begins from scratch."""
     code: tuple[str, ...] = ()
-    """Folders of the checkout that are copied to code/."""
+    """Folders and files of the checkout that are copied to code/."""
     debian: DebianPart | None = None
     go: tuple[GoPart, ...] = ()
     maven: tuple[MavenPart, ...] = ()
@@ -157,8 +157,9 @@ def key(name: str, version: str, context: Path | None = None) -> str:
 
 
 def code_files(recipe: Recipe, folder: str, context: Path | None) -> list[Path]:
-    """The files of one folder of the checkout that go into the image."""
-    return _files(_checkout(recipe, context) / folder)
+    """The files of one folder of the checkout that go into the image; of a file itself."""
+    path = _checkout(recipe, context) / folder
+    return [path] if path.is_file() else _files(path)
 
 
 def _checkout(recipe: Recipe, context: Path | None) -> Path:

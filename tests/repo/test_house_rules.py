@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("infra", "local", "client", "workloads", "proofs", "benchmarks", "seatrial")
+PACKAGES = ("infra", "local", "client", "workloads", "proofs", "benchmarks", "react", "seatrial")
 
 MAY_IMPORT = {
     "infra": set(),
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "client": {"infra.outputs"},
     "proofs": {"client", "workloads"},
     "benchmarks": {"client", "workloads"},
+    "react": {"client", "workloads"},
     "seatrial": set(PACKAGES),
 }
 """What each package may import of ours, besides itself."""

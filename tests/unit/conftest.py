@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
+from react import trail as trails
 from tests.unit import booking_service, model_server, postgres
 from tests.unit.booking_service import Under
 from tests.unit.model_server import ModelServer
+from tests.unit.reaction import Clock
 from workloads.booking_api import facts
 from workloads.booking_api.model import Place
 
@@ -65,3 +68,23 @@ def start(postgresql: postgres.Server, facts_loaded: dict[str, object]) -> Itera
             )
 
         yield starts
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Of the reaction's trail."""
+    return Clock()
+
+
+@pytest.fixture
+def trail_url(postgresql: postgres.Server) -> str:
+    """A new database."""
+    return postgresql.create(f"trail-{uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def trail(trail_url: str, clock: Clock) -> Iterator[trails.Trail]:
+    """An empty trail of reactions."""
+    trails.migrate(trail_url)
+    with trails.Trail(trail_url, clock) as made:
+        yield made

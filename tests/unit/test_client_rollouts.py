@@ -208,6 +208,24 @@ def test_a_killed_rollout_is_taken_up_at_the_step_it_was_in(world: World) -> Non
     assert any("2 of 5 steps done" in line for line in world.said)
 
 
+def test_a_rollback_of_one_version_leaves_the_rollout_of_another(world: World) -> None:
+    start(world, CANARY)
+    with pytest.raises(ClientError, match="the last rollout of model 'delay' is of version 4, not of 3"):
+        rollback(world.platform, "delay", version="3")
+    assert world.now.weights == {"3": 950, "4": 50}
+    record = rollback(world.platform, "delay", version="4", reason="reaction 7")
+    assert (record.ended, record.reason) == (ROLLED_BACK, "reaction 7")
+    assert world.now.weights == {"3": 1000}
+
+
+def test_a_rollback_that_another_was_quicker_than_takes_back_nothing_else(world: World) -> None:
+    start(world, CANARY)
+    world.writers.append(lambda: rollback(world.platform, "delay"))
+    with pytest.raises(ClientError, match="there is no rollout of model 'delay' to take back"):
+        rollback(world.platform, "delay", version="4")
+    assert world.now.weights == {"3": 1000}
+
+
 def test_a_killed_rollout_can_be_rolled_back_and_another_one_is_refused(world: World) -> None:
     kill(world)
     world.versions["5"] = True

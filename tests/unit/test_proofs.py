@@ -161,6 +161,7 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
         "tuning",
         "serving",
         "rollout",
+        "reaction",
         "experiments",
         "monitoring",
     }
@@ -197,7 +198,13 @@ def test_a_fault_reddens_every_proof_that_can_be_broken_through_the_platform() -
 
 @pytest.mark.parametrize(
     ("subject", "part"),
-    [("tuning", "tuning"), ("serving", "serving"), ("rollout", "serving"), ("experiments", "serving")],
+    [
+        ("tuning", "tuning"),
+        ("serving", "serving"),
+        ("rollout", "serving"),
+        ("reaction", "serving"),
+        ("experiments", "serving"),
+    ],
 )
 def test_without_a_part_its_proofs_are_skipped_with_the_way_to_have_it(subject: str, part: str) -> None:
     platform = SimpleNamespace(access={})

@@ -41,13 +41,14 @@ EVERYWHERE = [name for name in workloads.names() if name != "train_delay_tensorf
 def test_pods_pass_the_restricted_level_and_name_their_image(name: str) -> None:
     for pod in pods_of(workloads.manifest(name, IMAGE, served={"Job"})):
         main = pod["containers"][0]
-        others = ("workloads-horovod", "booking-api", "watch-drift")
+        others = ("workloads-horovod", "booking-api", "watch-drift", "react")
         assert main["image"] in (IMAGE, *(workloads.image_of(IMAGE, other) for other in others))
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert main["securityContext"]["allowPrivilegeEscalation"] is False
         assert main["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-        assert pod["automountServiceAccountToken"] is (name in ("steer_traffic", "watch_objects"))
+        talks = name in ("steer_traffic", "watch_objects", "react")
+        assert pod["automountServiceAccountToken"] is talks
         assert "hostNetwork" not in pod
         assert main["resources"]["limits"]["memory"]
 

@@ -1,0 +1,56 @@
+"""What faults do to the trail of the reaction, and to what it acts upon."""
+
+from typing import Any
+
+import psycopg
+
+from client import Platform
+from client.rollout_record import CANARY, record_of
+from client.traffic import ROLLOUT, Route
+from proofs.damage import meanwhile
+from proofs.damage_rollouts import meddling
+from proofs.reaction import SCHEMA
+
+OLDER = f"""
+UPDATE {SCHEMA}.reactions
+SET decided_at = decided_at - interval '1 day', finished_at = finished_at - interval '1 day'
+WHERE action = 'rollback' AND finished_at > now() - interval '1 day'
+"""
+CLOSED = f"""
+UPDATE {SCHEMA}.reactions SET finished_at = now(), result = 'done'
+WHERE action = 'rollback' AND finished_at IS NULL AND decided_at < now() - interval '3 seconds'
+"""
+
+
+def _again_and_again(platform: Platform, statement: str) -> Any:
+    """Run a statement meanwhile; its table may not be there yet, or be locked."""
+
+    def act() -> None:
+        try:
+            with platform.bookings() as database:
+                database.execute("SET lock_timeout = '1s'")
+                database.execute(statement)
+        except psycopg.Error:
+            pass  # There is no trail yet, or not any more.
+
+    return meanwhile(act, 0.5)
+
+
+def short_memory(platform: Platform) -> Any:
+    """What was rolled back counts as long ago."""
+    return _again_and_again(platform, OLDER)
+
+
+def lost_intents(platform: Platform) -> Any:
+    """What was decided counts as done."""
+    return _again_and_again(platform, CLOSED)
+
+
+def forgotten_canary(platform: Platform) -> Any:
+    """What a rollout has done is taken off its route once it has ended."""
+
+    def ended(route: Route) -> bool:
+        record = record_of(route)
+        return record is not None and record.ended == CANARY
+
+    return meddling(platform, ended, lambda route: route.noted(ROLLOUT, None))

@@ -1,0 +1,168 @@
+"""The reaction of the proofs' own: a controller with its own policy and trail, for the proofs' model."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+import client
+import workloads
+from client import Platform, outputs, pods, rollouts, traffic
+from client.rollout_record import CANARY
+from client.waiting import until
+from proofs import probe
+from proofs import rollouts as probes
+from proofs.rollouts import LIMITS
+from workloads.generate_load.load import Running
+
+NAME = "probe-react"
+SCHEMA = "probe_react"
+SELECTOR = f"app.kubernetes.io/name={NAME}"
+ALERT = "ModelFails"
+SHARE = 20.0
+"""Percent of the requests that the version has which is alerted about."""
+POLICY = f"""
+cooldown: 1h
+per_day: 5
+rules:
+  - {{name: a version fails, match: {{alertname: {ALERT}, model: {probes.NAME}}}, action: rollback}}
+"""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """The controller as Alertmanager and a reader of its trail see it."""
+
+    platform: Platform
+    http: httpx.Client
+
+    def tell(self, version: str, status: str, since: datetime) -> None:
+        """Post an alert about this version as Alertmanager does."""
+        labels = {"alertname": ALERT, "model": probes.NAME, "version": version, "severity": "critical"}
+        entry = {
+            "status": status,
+            "labels": labels,
+            "annotations": {"summary": "posted by a proof"},
+            "startsAt": since.isoformat(),
+            "endsAt": "0001-01-01T00:00:00Z",
+            "fingerprint": f"probe-{version}",
+        }
+        body = {"version": "4", "receiver": NAME, "truncatedAlerts": 0, "alerts": [entry]}
+        self.http.post("/alerts", json=body).raise_for_status()
+
+    def trail(self) -> list[dict[str, Any]]:
+        """All decisions, the oldest first."""
+        answer = self.http.get("/v1/reactions", params={"model": probes.NAME})
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["reactions"]
+        return found[::-1]
+
+    def rollbacks(self) -> list[dict[str, Any]]:
+        return [each for each in self.trail() if each["action"] == "rollback"]
+
+    def until_finished(self, count: int = 1) -> list[dict[str, Any]]:
+        """The rollbacks, once there are so many and all of them are finished."""
+        found: list[dict[str, Any]] = []
+
+        def finished() -> bool:
+            found[:] = self.rollbacks()
+            return len(found) >= count and all(each["finished_at"] for each in found)
+
+        until(finished, lambda: f"the rollback to be finished; the trail has {found}", 90)
+        return found
+
+    def until_decided(self, code: str, since: datetime) -> dict[str, Any]:
+        """The decision with this reason about the alert that fires since then, once there is one."""
+        found: list[dict[str, Any]] = []
+
+        def decided() -> bool:
+            found[:] = [
+                each
+                for each in self.trail()
+                if each["code"] == code and datetime.fromisoformat(each["starts_at"]) == since
+            ]
+            return bool(found)
+
+        until(decided, lambda: f"a decision '{code}'; the trail has {self.trail()}", 60)
+        return found[-1]
+
+
+@contextmanager
+def reacting(platform: Platform) -> Iterator[Reaction]:
+    """The controller with an empty trail; nothing of it is left afterwards."""
+    remove(platform)
+    token = secrets.token_urlsafe(24)
+    try:
+        client.deploy(platform, NAME, objects(platform, token), deadline=180)
+        address = platform.address(outputs.NAMESPACE_WORKLOADS, NAME, 80)
+        headers = {"authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"http://{address}", headers=headers, timeout=30, trust_env=False) as http:
+            yield Reaction(platform, http)
+    finally:
+        remove(platform)
+
+
+def objects(platform: Platform, token: str) -> list[dict[str, Any]]:
+    metadata = {"name": f"{NAME}-token", "namespace": outputs.NAMESPACE_WORKLOADS}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
+    made = workloads.manifest(
+        "react",
+        probe.workload_image(platform),
+        name=NAME,
+        policy=POLICY,
+        arguments=["--set", f"schema={SCHEMA}", "--set", "every=2"],
+    )
+    return [secret, *made]
+
+
+def remove(platform: Platform) -> None:
+    client.delete_workloads(platform, NAME)
+    with platform.bookings() as database:
+        database.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+
+def canary(platform: Platform, version: str) -> dict[str, int]:
+    """Give the version its share, as `promote` does under load; the weights then."""
+    with Running(probes.plan(platform, requests=20_000)) as load:
+        record = rollouts.promote(platform, probes.NAME, version, to=CANARY, steps=[SHARE], limits=LIMITS)
+        load.stop()
+        load.result()
+    if record.ended != CANARY:
+        raise LookupError(f"version {version} did not become a canary: {record.reason}")
+    return weights(platform)
+
+
+def weights(platform: Platform) -> dict[str, int]:
+    return traffic.require(platform, probes.NAME).weights
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def held(platform: Platform) -> Iterator[None]:
+    """The controller decides, and gets no further: an action notes a step before it acts, and cannot."""
+    with platform.bookings() as database:
+        database.execute(f"LOCK TABLE {SCHEMA}.steps IN EXCLUSIVE MODE")
+        yield
+        database.rollback()
+
+
+def kill(platform: Platform) -> str:
+    """End the controller's pod at once, and wait for the next one; the name of the first."""
+    namespace = outputs.NAMESPACE_WORKLOADS
+    (pod,) = platform.core.list_namespaced_pod(namespace, label_selector=SELECTOR).items
+    platform.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
+    gone = pod.metadata.uid
+
+    def again() -> bool:
+        there = platform.core.list_namespaced_pod(namespace, label_selector=SELECTOR).items
+        return bool(there) and all(each.metadata.uid != gone and pods.ready(each) for each in there)
+
+    until(again, "the next controller", 120)
+    return str(pod.metadata.name)

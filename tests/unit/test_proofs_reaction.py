@@ -1,0 +1,200 @@
+"""The proofs of the reaction, against its own API, controller and trail: what they say when it holds or not.
+
+The model's traffic is arithmetic, and a controller that is killed is a thread that goes no further.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import SimpleNamespace as Some
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from client.rollout_record import CANARY, STABLE
+from client.rollouts import promote
+from client.traffic import ROLLOUT
+from infra import outputs
+from proofs import damage_reaction, faults, reaction, rollouts
+from proofs.reaction import Reaction
+from proofs.run import REGISTRY, Result, run_one
+from proofs.subjects import reaction as subject
+from react import trail as trails
+from react.act import Rollback
+from react.api import application
+from react.controller import Controller
+from react.main import now
+from react.policy import parse
+from react.trail import Trail
+from tests.unit.booking_service import listening
+from tests.unit.rollout_world import World
+
+ANSWERED = "an_alert_about_a_version_is_answered_by_its_rollback"
+FLAPPING = "an_alert_that_comes_and_goes_acts_once"
+KILLED = "a_killed_controller_acts_once"
+
+
+class Lost(Trail):
+    """The trail of a process that may be killed: its threads get no further then."""
+
+    killed = False
+
+    def step(self, *arguments: Any) -> None:
+        try:
+            super().step(*arguments)
+        finally:
+            if self.killed:
+                threading.Event().wait()
+
+
+class Place:
+    """Where the controller runs, and the model that it acts on."""
+
+    def __init__(self, url: str, world: World) -> None:
+        self.url, self.world = url, world
+        self.running: list[tuple[Lost, Controller, threading.Thread]] = []
+
+    def start(self, stack: ExitStack) -> None:
+        trail = stack.enter_context(Lost(self.url, now, seconds=1.0, name=reaction.SCHEMA))
+        rollback: Any = Rollback(self.world.platform)
+        controller = Controller(parse(reaction.POLICY), trail, {"rollback": rollback}, now)
+        thread = threading.Thread(target=controller.run, args=(0.2,), daemon=True)
+        thread.start()
+        self.running.append((trail, controller, thread))
+
+    def stop(self) -> None:
+        trail, controller, thread = self.running[-1]
+        trail.killed = True
+        controller.leaving.set()
+        controller.woken.set()
+        thread.join(60)
+
+    @contextmanager
+    def reacting(self, platform: Any) -> Iterator[Reaction]:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(f"DROP SCHEMA IF EXISTS {reaction.SCHEMA} CASCADE")
+        trails.migrate(self.url, reaction.SCHEMA)
+        with ExitStack() as stack:
+            self.start(stack)
+            self.stack = stack
+            kept = stack.enter_context(Trail(self.url, now, name=reaction.SCHEMA))
+            address = stack.enter_context(listening(application(kept, "t", self.wake, lambda: True)))
+            http = httpx.Client(base_url=address, headers={"authorization": "Bearer t"}, trust_env=False)
+            http.timeout = 60
+            try:
+                yield Reaction(platform, stack.enter_context(http))
+            finally:
+                self.stop()
+
+    def wake(self) -> None:
+        self.running[-1][1].woken.set()
+
+    def kill(self, _: Any) -> str:
+        self.stop()
+        with psycopg.connect(self.url) as connection:  # What it was just writing goes with its connection.
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND query LIKE 'INSERT INTO steps%'"
+            )
+        self.start(self.stack)
+        return "probe-react-0"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World(monkeypatch)
+    monkeypatch.setattr(rollouts, "NAME", "delay")
+    return made
+
+
+@pytest.fixture
+def platform(world: World, trail_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A platform with the controller; `promote` needs no load there."""
+    place = Place(trail_url, world)
+
+    @contextmanager
+    def served(*_: Any) -> Iterator[list[str]]:
+        world.route = None
+        promote(world.platform, "delay", "3", to=STABLE)
+        yield ["3", "4"]
+
+    def canary(platform: Any, version: str) -> dict[str, int]:
+        promote(world.platform, "delay", version, to=CANARY, steps=[reaction.SHARE])
+        if world.forgetful:  # type: ignore[attr-defined]
+            world.write(lambda route: route.noted(ROLLOUT, None))
+        return dict(world.now.weights)
+
+    world.forgetful = False  # type: ignore[attr-defined]
+    monkeypatch.setattr(reaction, "POLICY", reaction.POLICY.replace("probe-rollout", "delay"))
+    monkeypatch.setattr(rollouts, "served", served)
+    monkeypatch.setattr(rollouts, "until_answered_by", lambda *_: None)
+    for name, value in {"reacting": place.reacting, "canary": canary, "kill": place.kill}.items():
+        monkeypatch.setattr(reaction, name, value)
+    monkeypatch.setattr(reaction, "weights", lambda _: dict(world.now.weights))
+    access = dict.fromkeys(outputs.SECRET_ACCESS_OF["serving"], "x")
+    return Some(access=access, name="dev", bookings=lambda: psycopg.connect(trail_url))
+
+
+def proven(platform: Any, name: str) -> Result:
+    assert subject is not None
+    return run_one(REGISTRY[f"reaction.{name}"], platform, None)
+
+
+@pytest.mark.parametrize("name", [ANSWERED, FLAPPING, KILLED])
+def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
+    result = proven(platform, name)
+    assert (result.result, result.cause) == ("passed", "")
+    assert result.assertions >= 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [(damage_reaction.short_memory, FLAPPING), (damage_reaction.lost_intents, KILLED)],
+)
+def test_a_fault_of_the_trail_reddens_its_proof(
+    platform: Any, fault: Callable[[Any], AbstractContextManager[None]], name: str
+) -> None:
+    with fault(platform):
+        broken = proven(platform, name)
+    told(fault, name, broken)
+
+
+def test_a_forgotten_canary_reddens_the_proof_of_its_rollback(platform: Any, world: World) -> None:
+    world.forgetful = True  # type: ignore[attr-defined]
+    told(damage_reaction.forgotten_canary, ANSWERED, proven(platform, ANSWERED))
+
+
+def told(fault: Any, name: str, broken: Result) -> None:
+    (described,) = [each for each in faults.FAULTS.values() if each.breaks is fault]
+    assert described.reddens == (f"reaction.{name}",)
+    assert broken.result == "failed"
+    assert any(word in broken.cause for word in described.words), broken.cause
+
+
+def test_a_canary_that_lost_its_record_is_what_the_fault_makes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from client import traffic
+    from client.waiting import until
+
+    monkeypatch.setattr("proofs.damage_rollouts.NAME", "delay")
+    promote(world.platform, "delay", "3", to=STABLE)
+    promote(world.platform, "delay", "4", to=CANARY)
+    with damage_reaction.forgotten_canary(world.platform):
+        until(lambda: traffic.Route(world.now.item).note(ROLLOUT) is None, "the record to be gone", 60)
+
+
+def test_it_is_deployed_with_a_token_a_policy_and_a_trail_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaction.probe, "workload_image", lambda _: "here/workloads:1")
+    made = {each["kind"]: each for each in reaction.objects(Some(), "abc")}  # type: ignore[arg-type]
+    assert made["Secret"]["stringData"] == {"token": "abc"}
+    (main,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
+    (token,) = [each for each in main["env"] if each["name"] == "REACT_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"]["name"] == made["Secret"]["metadata"]["name"]
+    assert "schema=probe_react" in main["command"]
+    policy = parse(made["ConfigMap"]["data"]["policy.yaml"])
+    rule = policy.rule_of({"alertname": reaction.ALERT, "model": rollouts.NAME})
+    assert rule is not None
+    assert rule.action == "rollback"

@@ -1,0 +1,165 @@
+"""The objects of the reaction: what its account may do, and that its image has what it imports."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import workloads
+from react import metrics, policy
+from react.decide import decide
+from react.main import react
+from react.policy import PAGE, RETRAIN, ROLLBACK
+from tests.unit.reaction import alert, at
+from workloads.common import HopelessError
+from workloads.react import manifest
+from workloads.react.config import React, reference
+
+IMAGE = "registry.example/seatrial/workloads:0123"
+ROOT = Path(__file__).parents[2]
+IMPORTS = """
+import importlib.metadata, json, sys
+import react.main, workloads
+workloads.manifest("train_delay", "x/workloads:1")
+from client import experiments, gateway
+of = importlib.metadata.packages_distributions()
+print(json.dumps(sorted({name for module in sys.modules for name in of.get(module.partition(".")[0], [])})))
+"""
+
+
+@pytest.fixture
+def objects() -> list[dict[str, Any]]:
+    return workloads.manifest("react", IMAGE)
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (found,) = [each for each in objects if each["kind"] == kind]
+    return found
+
+
+def test_its_account_may_do_what_it_does_and_nothing_with_secrets(objects: list[dict[str, Any]]) -> None:
+    role = of_kind(objects, "Role")
+    rights = {
+        (resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+    }
+    assert rights == {
+        ("httproutes", "get"), ("httproutes", "update"),
+        ("inferenceservices", "get"), ("inferenceservices", "list"), ("inferenceservices", "create"),
+        ("inferenceservices", "patch"),
+        ("deployments", "get"), ("horizontalpodautoscalers", "delete"),
+        ("trainjobs", "get"), ("trainjobs", "create"), ("trainjobs", "patch"), ("trainjobs", "delete"),
+        ("localqueues", "get"), ("workloads", "list"),
+        ("pods", "get"), ("pods", "list"), ("pods", "watch"), ("pods/log", "get"), ("events", "list"),
+    }  # fmt: skip
+    binding = of_kind(objects, "RoleBinding")
+    assert binding["roleRef"]["kind"] == "Role"
+    spec = of_kind(objects, "Deployment")["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == binding["subjects"][0]["name"] == "react"
+
+
+def test_one_process_runs_in_its_own_image_and_knows_that_of_trainings(objects: list[dict[str, Any]]) -> None:
+    spec = of_kind(objects, "Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    (main,) = spec["template"]["spec"]["containers"]
+    assert main["image"] == "registry.example/seatrial/react:0123"
+    assert {"name": "TRAINING_IMAGE", "value": IMAGE} in main["env"]
+    secrets = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for each in main["env"]
+        if "secretKeyRef" in each.get("valueFrom", {})
+    }
+    assert secrets["REACT_TOKEN"] == {"name": "react-token", "key": "token", "optional": False}
+    assert secrets["PAGE_URL"]["optional"] is True
+    assert main["ports"][0]["containerPort"] == reference().port
+    assert main["command"] == ["python3", "-m", "react.main"]
+
+
+def test_another_policy_is_another_pod() -> None:
+    text = "rules: [{name: a, match: {x: y}, action: page}]"
+    one, other = (workloads.manifest("react", IMAGE, policy=each) for each in (None, text))
+    assert of_kind(other, "ConfigMap")["data"]["policy.yaml"] == text
+    templates = [of_kind(each, "Deployment")["spec"]["template"] for each in (one, other)]
+    assert templates[0] != templates[1]
+
+
+def test_the_policy_that_comes_with_it_is_one(objects: list[dict[str, Any]]) -> None:
+    chosen = policy.parse(of_kind(objects, "ConfigMap")["data"]["policy.yaml"])
+
+    def action(name: str, **labels: str) -> str:
+        return decide(chosen, alert(name, **labels), at(15), []).action
+
+    assert action("ModelFails") == ROLLBACK
+    assert action("ModelDrifts", severity="warning") == RETRAIN
+    assert action("ObjectStoreDown") == PAGE
+
+
+def test_its_alert_asks_for_series_that_there_are_and_is_answered_by_people(
+    objects: list[dict[str, Any]],
+) -> None:
+    watched = of_kind(objects, "PrometheusRule")
+    assert watched["metadata"]["labels"]["app.kubernetes.io/part-of"] == "seatrial"
+    (rule,) = watched["spec"]["groups"][0]["rules"]
+    known = {
+        each._name + ("_total" if each._type == "counter" else "")
+        for each in vars(metrics).values()
+        if hasattr(each, "_type")
+    }
+    assert set(re.findall(r"reaction_\w+", rule["expr"])) <= known
+    asked = re.findall(r'result=~"([^"]+)"', rule["expr"])[0].split("|")
+    assert set(asked) <= set(metrics.RESULTS)
+    assert (ROOT / rule["annotations"]["runbook_url"]).is_file()
+    chosen = policy.parse(manifest.POLICY.read_text())
+    own = {"alertname": rule["alert"], **rule["labels"]}
+    assert chosen.rule_of(own) is None, "or it would react to itself"
+
+
+def test_every_way_to_end_is_counted_from_the_start() -> None:
+    metrics.begin()
+    sources = (ROOT / "react/act.py").read_text() + (ROOT / "react/controller.py").read_text()
+    ended = {each.partition(":")[0] for each in re.findall(r'"((?:[a-z]+ ?)+): ', sources)}
+    assert {"refused", "failed", "not better", "rolled back", "untold"} <= ended
+    for result in ("refused", "failed", "not better", "rolled back", "untold", "done"):
+        assert result in metrics.RESULTS
+
+
+def test_its_image_has_what_it_imports() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout
+    imported = {name.lower().replace("_", "-") for name in json.loads(printed.splitlines()[-1])}
+    text = (ROOT / "local/images/recipes/react/requirements.txt").read_text()
+    fixed = set(re.findall(r"^([a-z0-9-]+)(?:\[\S+\])?==", text, re.MULTILINE))
+    assert {"kubernetes", "fastapi", "psycopg"} <= imported
+    assert imported - fixed - {"seatrial", "setuptools", "pip"} == set()
+
+
+def test_its_image_has_the_code_that_it_imports_and_no_more_of_what_is_provisioned() -> None:
+    from local.images import recipe
+
+    made = recipe.load("react")
+    files = {
+        str(path.relative_to(ROOT)) for each in made.code for path in recipe.code_files(made, each, ROOT)
+    }
+    assert {
+        "infra/outputs.py",
+        "client/inside.py",
+        "react/main.py",
+        "react/migrations/0001_trail.sql",
+    } <= files
+    assert {name for name in files if name.startswith("infra/")} == {"infra/__init__.py", "infra/outputs.py"}
+
+
+def test_settings_and_a_policy_that_do_not_fit_are_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(HopelessError, match="setting every must be more than 0, it is 0"):
+        React(every=0)
+    with pytest.raises(HopelessError, match="setting schema must be a name like reaction, it is 'a b'"):
+        React(schema="a b")
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.safe_dump({"rules": []}))
+    with pytest.raises(HopelessError, match=r"policy\.yaml is not valid"):
+        react(reference(), file)
