@@ -72,8 +72,11 @@ def _quit(platform: Platform, pod: Any) -> None:
     connect = core.connect_get_namespaced_pod_portforward
     ports = portforward(connect, pod.metadata.name, pod.metadata.namespace, ports=str(ADMINISTRATION))
     told = ports.socket(ADMINISTRATION)
-    told.sendall(b"POST /quitquitquit HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\n\r\n")
-    told.recv(1)
+    told.sendall(
+        b"POST /quitquitquit HTTP/1.1\r\nhost: envoy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )
+    while told.recv(4096):
+        pass
     told.close()
 
 
