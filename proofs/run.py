@@ -126,17 +126,22 @@ SUBJECTS = (
 """The order in which subjects are proven; others follow."""
 
 
-def choose(proofs: Sequence[Proof], only: Sequence[str] | None) -> list[Proof]:
-    """Those whose subject or name matches a word of `only` (wildcards allowed); a word that fits nothing is
-    refused.
+def choose(
+    proofs: Sequence[Proof], only: Sequence[str] | None, without: Sequence[str] | None = None
+) -> list[Proof]:
+    """Those whose subject or name matches a word of `only` (wildcards allowed; None is all) and none of
+    `without`; a word that fits nothing is refused.
     """
-    if not only:
-        return list(proofs)
-    for word in only:
+    for word in [*(only or ()), *(without or ())]:
         if not any(fits(entry, word) for entry in proofs):
             known = sorted({entry.subject for entry in proofs}) + [entry.name for entry in proofs]
             raise ValueError(f"no proof is called '{word}'; there are: {', '.join(known)}")
-    return [entry for entry in proofs if any(fits(entry, word) for word in only)]
+    return [
+        entry
+        for entry in proofs
+        if (not only or any(fits(entry, word) for word in only))
+        and not any(fits(entry, word) for word in without or ())
+    ]
 
 
 def fits(entry: Proof, word: str) -> bool:

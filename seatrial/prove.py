@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,19 +23,30 @@ def prove(
             "feedback, reaction, monitoring."
         ),
     ] = None,
+    without: Annotated[
+        str | None, typer.Option(help="Subjects or names of proofs that are left out, by commas.")
+    ] = None,
     deadline: Annotated[
         str, typer.Option(help="Proofs not begun by then are listed as not run, e.g. 30m, 90s.")
     ] = "60m",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run the proofs; exit 0 only if each chosen one passed; an empty or unexplained skip fails."""
-    run_proofs(stack, reports(stack), only.split(",") if only else None, seconds(deadline), as_json)
+    run_proofs(
+        stack,
+        reports(stack),
+        only.split(",") if only else None,
+        without.split(",") if without else None,
+        deadline=seconds(deadline),
+        as_json=as_json,
+    )
 
 
 def run_proofs(
     stack: str,
     folder: Path,
-    only: list[str] | None = None,
+    only: Sequence[str] | None = None,
+    without: Sequence[str] | None = None,
     deadline: float = 3600.0,
     as_json: bool = False,
     timeline: Path | None = None,
@@ -45,9 +57,9 @@ def run_proofs(
     began = time.time()
     with connect(stack) as platform, ConsoleProgress(err if as_json else out) as progress:
         try:
-            chosen = run.choose(run.discover(), only)
+            chosen = run.choose(run.discover(), only, without)
         except ValueError as unknown:
-            raise typer.BadParameter(str(unknown), param_hint="--only") from None
+            raise typer.BadParameter(str(unknown), param_hint="--only, --without") from None
         results = run.prove(platform, deadline=deadline, progress=progress, proofs=chosen)
         progress.begin("look at the dashboards")
         seen = pages.look(platform, began)

@@ -6,6 +6,9 @@ import subprocess
 
 from tests.commandline import ROOT, Platform
 
+LONG = "monitoring.every_dead_server_is_told_of"
+"""It takes every server away for minutes, and is seen green by the faults that break it."""
+
 
 def test_the_first_up_creates_the_platform(platform: Platform) -> None:
     assert {"StatefulSet platform-data/postgresql", "Deployment platform-ml/mlflow"} <= {
@@ -14,9 +17,9 @@ def test_the_first_up_creates_the_platform(platform: Platform) -> None:
 
 
 def test_every_proof_passes(platform: Platform) -> None:
-    results = platform.json("prove", "local", "--deadline", "20m")
+    results = platform.json("prove", "local", "--deadline", "20m", "--without", LONG)
     core = {"platform", "data", "monitoring"}
-    others = {"training", "tuning", "serving", "rollout", "experiments"}
+    others = {"training", "tuning", "serving", "rollout", "experiments", "feedback", "reaction"}
     assert {result["subject"] for result in results} == core | others
     skipped = [result for result in results if " is not provisioned (seatrial up" in result["cause"]]
     assert {result["subject"] for result in skipped} == others

@@ -129,6 +129,10 @@ def test_proofs_are_chosen_by_subject_name_or_pattern_and_a_typo_is_refused() ->
     assert [entry.name for entry in run.choose(proofs, ["training"])] == ["training.ranks"]
     assert [entry.name for entry in run.choose(proofs, ["*.f*", "data.rows"])] == ["data.rows", "data.files"]
     assert run.choose(proofs, None) == proofs
+    assert [entry.name for entry in run.choose(proofs, ["data"], ["data.rows"])] == ["data.files"]
+    assert [entry.name for entry in run.choose(proofs, None, ["data"])] == ["training.ranks"]
+    with pytest.raises(ValueError, match="no proof is called 'dat'"):
+        run.choose(proofs, None, ["dat"])
     with pytest.raises(
         ValueError, match=r"no proof is called .trainin.; there are: data, training, data\.rows"
     ):
@@ -164,6 +168,7 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
         "reaction",
         "experiments",
         "monitoring",
+        "feedback",
     }
     names = {entry.name for entry in found}
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
@@ -203,6 +208,7 @@ def test_a_fault_reddens_every_proof_that_can_be_broken_through_the_platform() -
         ("serving", "serving"),
         ("rollout", "serving"),
         ("reaction", "serving"),
+        ("feedback", "serving"),
         ("experiments", "serving"),
     ],
 )
