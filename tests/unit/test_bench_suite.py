@@ -324,20 +324,23 @@ def measured(
 
 def fits(plan: Plan) -> bool:
     """Whether the coin falls as when the logs were recorded."""
-    recorded = {"postgresql": TURNS, "platform": SERVING_TURNS}.get(plan.sides[0], [])
+    recorded = {"postgresql": TURNS, "platform": SERVING_TURNS, "seatrial": DRIFT_TURNS}.get(
+        plan.sides[0], []
+    )
     return not recorded or [turn.order for turn in plan.turns()] == [turn.order for turn in recorded]
 
 
 @pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry.name)
 def test_every_pair_has_every_declared_metric(entry: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, found = measured(entry, monkeypatch, 3)
-    assert len(found) == 3
+    pairs = {"drift": len(DRIFT_TURNS)}.get(entry.name, 3)
+    _, found = measured(entry, monkeypatch, pairs)
+    assert len(found) == pairs
     for taken in found:
         for metric in entry.metrics:
             for side in entry.sides if metric.compared else entry.sides[:1]:
                 assert set(metric.keys) <= set(taken.values[side]), (metric.id, side)
-        image = "r/workloads-horovod:1" if entry.name == "horovod" else "r/workloads:1"
-        assert taken.images == {image: "sha256:aa"}
+        image = {"horovod": "workloads-horovod", "drift": "watch-drift"}.get(entry.name, "workloads")
+        assert taken.images == {f"r/{image}:1": "sha256:aa"}
         assert taken.seen
         assert taken.log
 

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 os.environ["DO_NOT_TRACK"] = "1"
@@ -45,4 +46,5 @@ def judge(reference: str, window: str) -> None:
 
 
 if __name__ == "__main__":
-    {"page": page, "judge": judge}[sys.argv[1]](*sys.argv[2:])
+    work: dict[str, Callable[..., None]] = {"page": page, "judge": judge}
+    work[sys.argv[1]](*sys.argv[2:])

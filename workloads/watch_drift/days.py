@@ -16,7 +16,6 @@ from workloads.watch_drift.usual import UsualRate, shares
 
 EVENTS = 1000.0
 """Days between false alarms, in the mean, where days do not depend on each other; they do a little."""
-DATE = ["month", "day"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,9 @@ class UsualDays:
 
     def surprises(self, rows: pd.DataFrame, happened: pd.Series) -> Iterator[tuple[str, float]]:
         """Of each day in turn, within [-1, 1]: where its mean stands among those of the reference."""
-        for (month, day), mean in _means(self.hours, rows, happened).items():  # type: ignore[misc]
+        for date, mean in _means(self.hours, rows, happened).items():
             below, upto = shares(self.days, mean)
-            yield f"{int(month):02}-{int(day):02}", below + upto - 1
+            yield str(date), below + upto - 1
 
 
 def new_detector() -> EDetector:
@@ -64,6 +63,8 @@ def alarms(usual: UsualDays, rows: pd.DataFrame, happened: pd.Series, detector: 
 
 
 def _means(hours: UsualRate, rows: pd.DataFrame, happened: pd.Series) -> pd.Series:
+    """By date, as `07-24`, in order."""
     known = rows.assign(happened=happened).dropna(subset=["happened"])
-    surprise = known["happened"] - known["hour"].map(hours.rates).fillna(hours.whole)
-    return surprise.groupby([known[name] for name in DATE]).mean()
+    surprise = known["happened"] - known["hour"].map(dict(hours.rates)).fillna(hours.whole)
+    date = [f"{int(month):02}-{int(day):02}" for month, day in zip(known["month"], known["day"], strict=True)]
+    return surprise.groupby(date).mean()

@@ -106,7 +106,7 @@ def is_number(column: pd.Series) -> bool:
 
 def finite(column: pd.Series) -> Floats:
     """The values that are there."""
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values: Floats = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return values[np.isfinite(values)]
 
 

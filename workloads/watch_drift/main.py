@@ -49,8 +49,10 @@ def tell_people(watch: Watch, look: Look) -> None:
     """A page in MLflow on the current window. That it could not be made is told, and is no reason to stop."""
     settings = watch.settings
     try:
-        sides = [watch.columns(watch.lake.read(m)) for m in (settings.last_reference, int(look.current))]
-        html = page(*sides)
+        before, now = (
+            watch.columns(watch.lake.read(month)) for month in (settings.last_reference, int(look.current))
+        )
+        html = page(before, now)
         if html is None:
             return
         mlflow = common.mlflow()

@@ -36,7 +36,7 @@ class UsualRate:
         grouped = happened.groupby(hours.to_numpy()).agg(["sum", "size"])
         kept = grouped[grouped["size"] >= LEAST]
         rates = (kept["sum"] + whole) / (kept["size"] + 1)
-        return cls({int(hour): float(rate) for hour, rate in rates.items()}, whole)
+        return cls(dict(zip(kept.index.astype(int).tolist(), rates.tolist(), strict=True)), whole)
 
     def surprise(self, happened: float, hour: int) -> float:
         """What happened (0 or 1, or a probability) less the hour's rate."""
@@ -55,8 +55,9 @@ class UsualNumber:
         """Missing values are left out."""
         present = values.dropna()
         at = hours[present.index].to_numpy()
-        parts = {int(hour): part for hour, part in present.groupby(at) if len(part) >= LEAST}  # type: ignore[call-overload]
-        return cls({hour: Numbers.of(part) for hour, part in parts.items()}, Numbers.of(present))
+        parts = {int(hour): present[at == hour] for hour in np.unique(at)}
+        enough = {hour: Numbers.of(part) for hour, part in parts.items() if len(part) >= LEAST}
+        return cls(enough, Numbers.of(present))
 
     def surprise(self, value: float, hour: int, lot: float) -> float:
         """2 u - 1 with u = F(x-) + lot (F(x) - F(x-)), which is uniform where x is of the distribution F.
