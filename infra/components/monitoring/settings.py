@@ -32,6 +32,14 @@ class KubeStateMetricsSettings(Settings):
     resources: Resources = Resources(cpu="10m", memory="128Mi")
 
 
+class DcgmSettings(Settings):
+    enabled: bool = False
+    """For cloud stacks whose nodes have GPUs and no dcgm-exporter of NVIDIA's operator."""
+    runtime_class: str | None = None
+    """RuntimeClass of NVIDIA's container runtime, where that is not the nodes' default."""
+    resources: Resources = Resources(cpu="100m", memory="512Mi")
+
+
 class MonitoringSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
@@ -39,3 +47,4 @@ class MonitoringSettings(Settings):
     """The operator's own container."""
     node_exporter: NodeExporterSettings = NodeExporterSettings()
     kube_state_metrics: KubeStateMetricsSettings = KubeStateMetricsSettings()
+    dcgm: DcgmSettings = DcgmSettings()
