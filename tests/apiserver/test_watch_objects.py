@@ -55,9 +55,12 @@ def program(
         monkeypatch.setattr(module, "ACCOUNT", account)
     leaving = threading.Event()
     settings = config.WatchObjects(port=0, page=2, watch=5, pause=0.1)
-    server, watchers = main.serve(settings, main.client(), leaving)
-    yield httpx.Client(base_url=f"http://127.0.0.1:{server.server_address[1]}"), watchers
+    api = main.client()
+    server, watchers = main.serve(settings, api, leaving)
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_address[1]}") as http:
+        yield http, watchers
     leaving.set()
+    api.close()
     server.shutdown()
     server.server_close()
 
@@ -104,36 +107,34 @@ def test_objects_that_come_change_and_go_are_told_of(
     told("kube_deployment_spec_replicas", None, deployment="slow")
 
 
-def test_a_version_that_the_api_server_does_not_know_any_more_is_listed_anew(
+def test_a_watch_that_is_taken_up_again_is_told_what_happened_meanwhile(
     program: tuple[httpx.Client, list[Watcher]], cluster: Cluster, namespace: str
 ) -> None:
-    http, watchers = program
-    [under] = [each for each in watchers if each.kept.resource == "deployments"]
-    cluster.eventually("lists", lambda: http.get("/readyz").status_code == 200)
+    before = cluster.get("/apis/apps/v1/deployments")["metadata"]["resourceVersion"]
     for name in ("a", "b", "c"):
         cluster.apply(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}", deployment(name, 0))
-    gone = watching.Watcher(
-        watching.Kept("deployments", families.deployment),
-        "/apis/apps/v1/deployments",
-        main.client(),
-        config.WatchObjects(page=2, watch=5, pause=0.1),
-        under._leaving,
-    )
-    gone.version = "1"  # Nothing is kept that far back.
-    threading.Thread(target=gone.run, daemon=True).start()
+    cluster.delete(f"/apis/apps/v1/namespaces/{namespace}/deployments/b")
+    kept, leaving = watching.Kept("deployments", families.deployment), threading.Event()
+    settings = config.WatchObjects(watch=5, pause=0.1)
+    with main.client() as api:
+        late = Watcher(kept, "/apis/apps/v1/deployments", api, settings, leaving)
+        late.version = before
+        thread = threading.Thread(target=late.run, daemon=True)
+        thread.start()
 
-    def names() -> set[str]:
-        return {
-            labels["deployment"] for _, labels, _ in gone.kept.samples() if labels["namespace"] == namespace
-        }
+        def names() -> set[str]:
+            return {labels["deployment"] for _, labels, _ in kept.samples()}
 
-    cluster.eventually("three Deployments", lambda: names() == {"a", "b", "c"})
-    assert gone.kept.listed
+        cluster.eventually("two Deployments", lambda: names() == {"a", "c"})
+        leaving.set()
+        thread.join(timeout=60)
+    assert not kept.listed, "it was listed anew, which was not needed"
+    assert late.version != before
 
 
 def test_the_account_reads_nothing_else(
     program: tuple[httpx.Client, list[Watcher]], cluster: Cluster, namespace: str
 ) -> None:
-    http = main.client()
-    for path in ("/api/v1/secrets", "/api/v1/configmaps", f"/api/v1/namespaces/{namespace}/serviceaccounts"):
-        assert http.get(path, headers=watching._authorization()).status_code == 403, path
+    with main.client() as api:
+        for path in ("/api/v1/secrets", "/api/v1/configmaps", f"/api/v1/namespaces/{namespace}/configmaps"):
+            assert api.get(path, headers=watching._authorization()).status_code == 403, path
