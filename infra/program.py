@@ -164,11 +164,11 @@ def _elsewhere(chosen: PlatformSettings) -> tuple[str, ...]:
 
 def _exporters(stack: Stack) -> None:
     releases, chosen = stack.releases, stack.chosen.monitoring
-    with_objects = chosen.kube_state_metrics.enabled
     inputs = ExportersInputs(
         namespace=outputs.NAMESPACE_MONITORING,
         node_image=releases.image("node-exporter"),
-        objects_image=releases.image("kube-state-metrics") if with_objects else None,
+        objects_image=releases.image("kube-state-metrics") if chosen.kube_state_metrics.enabled else None,
+        gpus_image=releases.image("dcgm-exporter") if chosen.dcgm.enabled else None,
     )
     Exporters("exporters", chosen, inputs, stack.opts)
 

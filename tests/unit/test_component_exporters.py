@@ -11,19 +11,23 @@ import yaml
 
 from infra.components.monitoring import objects
 from infra.components.monitoring.exporters import Exporters, ExportersInputs
-from infra.components.monitoring.settings import MonitoringSettings
+from infra.components.monitoring.settings import DcgmSettings, MonitoringSettings
 from tests.unit.fake_cloud import FakeCloud, provision
 from tests.unit.infra_stacks import STACKS, built
+from workloads.watch_gpus import manifest as watch_gpus
 from workloads.watch_objects import families, manifest
 
 ROOT = Path(__file__).parents[2]
-NODE, OBJECTS = "node-exporter", "kube-state-metrics"
+NODE, OBJECTS, GPUS = "node-exporter", "kube-state-metrics", "dcgm-exporter"
 
 
 @functools.cache
 def made() -> FakeCloud:
-    inputs = ExportersInputs(namespace="here", node_image="node:1", objects_image="objects:1")
-    return provision(lambda: Exporters("exporters", MonitoringSettings(), inputs))
+    inputs = ExportersInputs(
+        namespace="here", node_image="node:1", objects_image="objects:1", gpus_image="gpus:1"
+    )
+    settings = MonitoringSettings(dcgm=DcgmSettings(runtime_class="nvidia"))
+    return provision(lambda: Exporters("exporters", settings, inputs))
 
 
 def pod(key: str) -> dict[str, Any]:
@@ -155,3 +159,32 @@ def test_figures_of_objects_bear_no_label_of_the_pod_that_tells_them() -> None:
         "job": OBJECTS,
         "instance": OBJECTS,
     }
+
+
+# --- GPUs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_dcgm_runs_where_its_stack_says_so(stack: str) -> None:
+    names = {(each.inputs["kind"], each.inputs["metadata"]["name"]) for each in built(stack).objects}
+    assert (("DaemonSet", GPUS) in names) == (stack != "local")
+
+
+def test_dcgm_runs_on_nodes_with_gpus_and_takes_none() -> None:
+    spec = pod(f"DaemonSet/{GPUS}")
+    assert spec["runtimeClassName"] == "nvidia"
+    assert spec["nodeSelector"] == watch_gpus.NODES
+    assert spec["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert "nvidia.com/gpu" not in str(container(f"DaemonSet/{GPUS}")["resources"])
+
+
+def test_dcgm_and_what_runs_in_its_place_are_scraped_as_one_job() -> None:
+    spec = made().objects[f"PodMonitor/{GPUS}"]["spec"]
+    labels = made().objects[f"DaemonSet/{GPUS}"]["spec"]["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    [endpoint] = spec["podMetricsEndpoints"]
+    assert endpoint["port"] == container(f"DaemonSet/{GPUS}")["ports"][0]["name"]
+    _, monitor = watch_gpus.objects("registry.example/seatrial/booking-api:1")
+    [other] = monitor["spec"]["podMetricsEndpoints"]
+    jobs = [each["replacement"] for each in other["relabelings"] if each["targetLabel"] == "job"]
+    assert jobs == [labels[spec["jobLabel"]]] == [GPUS]

@@ -33,7 +33,7 @@ def test_a_misspelt_setting_deep_in_the_tree_names_the_nearest() -> None:
 
 def test_a_name_like_no_other_is_answered_with_all_that_are_known() -> None:
     said = refusal({"seatrial:monitoring": {"zzz": 1}})
-    assert "monitoring.zzz: there is no such setting; known: alertmanager, kube_state_metrics, " in said
+    assert "monitoring.zzz: there is no such setting; known: alertmanager, dcgm, " in said
 
 
 def test_a_wrong_value_is_shown() -> None:

@@ -271,6 +271,12 @@ def test_a_restarted_one_knows_nothing_until_it_has_listed(api: ApiServer) -> No
     assert (again.kept.listed, set(phases(again)), again.kept.fresh(60)) == (True, {"a"}, True)
 
 
+def test_half_a_list_is_no_list(api: ApiServer) -> None:
+    api.list(10, pod("a", 1), more="next")
+    under = run(api)
+    assert (under.kept.samples(), under.kept.fresh(60)) == ([], False)
+
+
 def test_the_token_is_read_each_time(api: ApiServer) -> None:
     api.list(10)
     run(api)

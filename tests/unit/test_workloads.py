@@ -70,7 +70,7 @@ def test_jobs_name_the_queue_where_there_is_one(name: str) -> None:
     for served in ({"Job"}, {"Job", "TrainJob"}):
         made = workloads.manifest(name, IMAGE, served=served, queue="line")
         queued = [item for item in made if item["kind"] in ("Job", "TrainJob", "MPIJob")]
-        assert queued or any(item["kind"] == "Deployment" for item in made)
+        assert queued or any(item["kind"] in ("Deployment", "DaemonSet") for item in made)
         assert {job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] for job in queued} <= {"line"}
         for item in workloads.manifest(name, IMAGE, served=served):
             assert "kueue.x-k8s.io/queue-name" not in item["metadata"]["labels"]
@@ -153,7 +153,7 @@ def pods_of(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for item in objects:
         spec = item.get("spec", {})
-        if item["kind"] in ("Job", "Deployment"):
+        if item["kind"] in ("Job", "Deployment", "DaemonSet"):
             found.append(spec["template"]["spec"])
         elif item["kind"] == "MPIJob":
             found += [replicas["template"]["spec"] for replicas in spec["mpiReplicaSpecs"].values()]

@@ -1,11 +1,11 @@
-"""What tells Prometheus of things that have no metrics of their own: nodes, and objects of Kubernetes."""
+"""What tells Prometheus of things that have no metrics of their own: nodes, objects, GPUs."""
 
 from dataclasses import dataclass
 
 import pulumi
 
 from infra import charts
-from infra.components.monitoring import nodes, objects
+from infra.components.monitoring import gpus, nodes, objects
 from infra.components.monitoring.settings import MonitoringSettings
 
 OBJECTS = objects.NAME
@@ -20,6 +20,8 @@ class ExportersInputs:
     node_image: str
     objects_image: str | None
     """Of kube-state-metrics; none where something else tells the same."""
+    gpus_image: str | None
+    """Of dcgm-exporter; none where it is not wanted."""
 
 
 class Exporters(pulumi.ComponentResource):
@@ -38,5 +40,7 @@ class Exporters(pulumi.ComponentResource):
             *nodes.objects(inputs.namespace, inputs.node_image, settings.node_exporter.resources),
             *objects.objects(inputs.namespace, inputs.objects_image, settings.kube_state_metrics),
         ]
+        if inputs.gpus_image:
+            made += gpus.objects(inputs.namespace, inputs.gpus_image, settings.dcgm)
         charts.register(made, child)
         self.register_outputs({})

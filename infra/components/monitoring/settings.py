@@ -59,6 +59,14 @@ class KubeStateMetricsSettings(Settings):
     resources: Resources = Resources(cpu="10m", memory="128Mi")
 
 
+class DcgmSettings(Settings):
+    enabled: bool = False
+    """For cloud stacks whose nodes have GPUs and no dcgm-exporter of NVIDIA's operator."""
+    runtime_class: str | None = None
+    """RuntimeClass of NVIDIA's container runtime, where that is not the nodes' default."""
+    resources: Resources = Resources(cpu="100m", memory="512Mi")
+
+
 class MonitoringSettings(Settings):
     prometheus: PrometheusSettings = PrometheusSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
@@ -68,3 +76,4 @@ class MonitoringSettings(Settings):
     grafana: GrafanaSettings = GrafanaSettings()
     """Shows the dashboards of the components. Without it, they are drawn into the report of proofs."""
     kube_state_metrics: KubeStateMetricsSettings = KubeStateMetricsSettings()
+    dcgm: DcgmSettings = DcgmSettings()

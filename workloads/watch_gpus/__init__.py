@@ -1,0 +1,1 @@
+"""Tells Prometheus what the driver says of GPUs."""
