@@ -161,7 +161,8 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
         "tuning",
         "serving",
         "rollout",
-        "experiments", "feedback",
+        "experiments",
+        "feedback",
     }
     names = {entry.name for entry in found}
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
