@@ -239,6 +239,7 @@ def test_what_cannot_get_better_ends_it(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(telemetry, "serve", lambda *_: None)
     ends = MagicMock()
     ends.look.side_effect = HopelessError("restored")
+    monkeypatch.setattr(main, "Event", lambda: Some(set=None, wait=lambda _: True))
     monkeypatch.setattr(main, "Looks", lambda *_: ends)
     with pytest.raises(HopelessError, match="restored"):
         main.ship(SETTINGS)

@@ -93,7 +93,7 @@ class Shipper:
         """
         oldest = 0.0
         for table in TABLES:
-            ((age, _),) = log.execute(table.waiting_sql(), _after(self.cursor(table))).fetchall()
+            ((age,),) = log.execute(table.waiting_sql(), _after(self.cursor(table))).fetchall()
             oldest = max(oldest, age)
         return oldest
 

@@ -54,9 +54,9 @@ class Table:
         return f"{self.rows_sql(after)} ORDER BY {order} LIMIT %(batch)s"
 
     def waiting_sql(self) -> str:
-        """`(age in seconds of the oldest, how many)` of the rows after the cursor, settled or not."""
+        """Age in seconds of the oldest row after the cursor, settled or not; 0 where there is none."""
         return (
-            "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(l.at)), 0)::float8, count(*) "
+            "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(l.at)), 0)::float8 "
             f"FROM {self.name} l "
             'WHERE (l.xid, l.request_id COLLATE "C") '
             '> (%(xid)s::text::xid8, %(request_id)s::text COLLATE "C")'
