@@ -74,9 +74,10 @@ def _fetch(folder: Path, version: str) -> Path:
     options = _apt(folder)
     _run(["apt-get", *options, "update", "-q"], folder, version)
     _run(["apt-get", *options, "download", "-q", NAME], folder, version)
+    unpacked = folder / "unpacked"  # dpkg gives it the rights that `/` has in the package
     for package in folder.glob("*.deb"):
-        _run(["dpkg", "-x", str(package), str(folder)], folder, version)
-    program = folder / "usr" / "bin" / NAME
+        _run(["dpkg", "-x", str(package), str(unpacked)], folder, version)
+    program = unpacked / "usr" / "bin" / NAME
     if not program.is_file() or not _fits(program, version):
         raise LocalError(
             f"the images' Debian release has no {NAME} of Prometheus {version}",

@@ -168,7 +168,7 @@ def _alert(component: str, rule: dict[str, Any], windows: Mapping[str, str]) -> 
 
 def _readable(summary: str) -> str:
     """With the names of labels in the place of the template's code."""
-    named = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", summary)
+    named = re.sub(r"\{\{ (?:or )?\$labels\.(\w+)[^}]*\}\}", r"*\1*", summary)
     return re.sub(r"\{\{ \$value[^}]*\}\}", "*value*", named)
 
 
