@@ -94,7 +94,7 @@ def look(platform: Platform) -> Situation:
     try:
         known = _alertmanager(platform, "GET", "alerts")
         silenced = silences(platform)
-    except AlertmanagerAway as error:
+    except ClientError as error:  # It is away, refuses, or its address is not known.
         away = str(error)
     return Situation(_ordered(_alert(entry, known) for entry in found), silenced, away)
 

@@ -105,6 +105,15 @@ def test_without_alertmanager_what_fires_is_told_with_why_nobody_else_is(there: 
     assert "nobody is told of anything: no pod behind service alertmanager is ready" in found.away
 
 
+def test_an_alertmanager_that_answers_with_an_error_hides_no_alert(there: Watched) -> None:
+    request = httpx.Request("GET", "http://alertmanager")
+    answer = httpx.Response(503, text="starting")
+    there.fail["alertmanager"] = httpx.HTTPStatusError("503", request=request, response=answer)
+    found = alerts.look(there.platform)
+    assert len(found.alerts) == 4
+    assert "Alertmanager refused GET alerts: 503 starting" in found.away
+
+
 def test_without_prometheus_nothing_is_called_well(there: Watched) -> None:
     there.fail["prometheus"] = httpx.ReadTimeout("timed out")
     with pytest.raises(PrometheusAway, match="nothing else says what fires: timed out"):
