@@ -4,6 +4,7 @@ The model's traffic is arithmetic, and a controller that is killed is a thread t
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import SimpleNamespace as Some
@@ -34,6 +35,10 @@ from tests.unit.rollout_world import World
 ANSWERED = "an_alert_about_a_version_is_answered_by_its_rollback"
 FLAPPING = "an_alert_that_comes_and_goes_acts_once"
 KILLED = "a_killed_controller_acts_once"
+
+
+AWAY = 5.0
+"""Seconds for which nobody reacts: no pod is made anew in less."""
 
 
 class Lost(Trail):
@@ -98,6 +103,7 @@ class Place:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND query LIKE 'INSERT INTO steps%'"
             )
+        time.sleep(AWAY)
         self.start(self.stack)
         return "probe-react-0"
 
