@@ -71,8 +71,6 @@ def _bounds(values: Sequence[float], least: float | None, most: float | None) ->
         low = min(least, min(values))
     if most is not None:
         high = max(most, max(values))
-    if max(values) == low and most is None:
-        high = low + 1.0  # Nothing but zeros: they lie on the axis.
     return low, high
 
 
