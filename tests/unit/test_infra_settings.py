@@ -33,13 +33,7 @@ def test_a_misspelt_setting_deep_in_the_tree_names_the_nearest() -> None:
 
 def test_a_name_like_no_other_is_answered_with_all_that_are_known() -> None:
     said = refusal({"seatrial:monitoring": {"zzz": 1}})
-<<<<<<< ours
     assert "monitoring.zzz: there is no such setting; known: alertmanager, dcgm, " in said
-=======
-    assert (
-        "monitoring.zzz: there is no such setting; known: alertmanager, grafana, operator, prometheus" in said
-    )
->>>>>>> theirs
 
 
 def test_a_wrong_value_is_shown() -> None:
