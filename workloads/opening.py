@@ -37,6 +37,14 @@ class Opening(Generic[AnyRun]):
         assert self.opened is not None, "only rank 0 has a run"
         return self.opened.result()
 
+    def wait(self) -> None:
+        """Be sure that it is open, on rank 0. What is done there for all ranks gives nothing that stays there.
+
+        Raises:
+            WorkloadError: MLflow failed.
+        """
+        self.run()
+
     def ready(self) -> list[AnyRun]:
         """The run, once it is open; that it could not be opened `run` says."""
         there = self.opened is not None and self.opened.done() and self.opened.exception() is None

@@ -38,6 +38,7 @@ def test_it_is_opened_once_however_often_it_is_asked_for() -> None:
     with opening(Noted) as later:
         assert later.run() is later.run()
         later.begin()
+        assert later.wait() is None  # type: ignore[func-returns-value]
         assert later.ready() == [later.run()]
 
 

@@ -66,7 +66,7 @@ def work(
     own_run = (lambda: run_of(settings, source.content, training, group.size)) if group.rank == 0 else None
     with Opening(own_run) as opening:
         if state is None:
-            group.on_rank_0(opening.run)
+            group.on_rank_0(opening.wait)
         beginning.mark("take_up")
         preprocessing, data = prepared(settings, source, array)
         told = {name: len(part.labels) for name, part in data.items()}
