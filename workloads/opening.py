@@ -38,7 +38,7 @@ class Opening(Generic[AnyRun]):
         return self.opened.result()
 
     def wait(self) -> None:
-        """Be sure that it is open, on rank 0. What is done there for all ranks gives nothing that stays there.
+        """Be sure that it is open, on rank 0; the run itself cannot be told to other ranks.
 
         Raises:
             WorkloadError: MLflow failed.
