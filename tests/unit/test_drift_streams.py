@@ -147,7 +147,8 @@ def seasonal() -> tuple[np.ndarray, np.ndarray]:
     hours = reference()["hour"].to_numpy()
     rates = np.array([usual.rates.get(int(hour), usual.whole) for hour in hours])
     outcomes = (np.random.default_rng(FRESH).random(len(rates)) < rates).astype(float)
-    return outcomes, outcomes - rates
+    surprising = [usual.surprise(x, int(h)) for x, h in zip(outcomes, hours, strict=True)]
+    return outcomes, np.array(surprising)
 
 
 @pytest.mark.parametrize("name", ["e", "adwin"])

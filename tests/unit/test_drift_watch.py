@@ -339,8 +339,13 @@ def test_a_setting_that_does_not_fit_is_refused_before_anything_is_deployed(sett
         workloads.manifest("watch_drift", IMAGE, arguments=["--set", setting])
 
 
-def test_the_limits_can_be_set() -> None:
-    assert changed(SMALL, ["ks=0.2", "psi=0.3"]).limits == config.Limits(ks=0.2, psi=0.3)
+NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls")
+
+
+def test_each_limit_can_be_set() -> None:
+    given = [f"{name}=0.{number}" for number, name in enumerate(NAMES, 1)]
+    chosen = changed(SMALL, given).limits
+    assert [getattr(chosen, name) for name in NAMES] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
 
 def test_it_serves_metrics_that_prometheus_finds_with_its_rules() -> None:
