@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from react import compare as comparing
-from react.compare import Incomparable, Scores, compare, interval, loss
+from react.compare import Comparison, Incomparable, Scores, compare, interval, loss
 from workloads.train_delay.features import KEY
 
 DAYS, A_DAY = 31, 200
@@ -50,6 +50,11 @@ def test_the_better_version_is_found_and_the_worse_one_is_not() -> None:
     assert not back.better(0)
     assert back.low > 0
     assert "on 6200 flights of 31 days" in str(back)
+
+
+def test_an_interval_that_holds_0_shows_nothing() -> None:
+    assert not Comparison(-0.01, -0.03, 0.01, 1000, 31, 0.30, 0.31).better(0)
+    assert Comparison(-0.02, -0.03, -0.01, 1000, 31, 0.30, 0.32).better(0)
 
 
 def test_the_same_version_twice_is_not_better() -> None:
