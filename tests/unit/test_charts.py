@@ -1,6 +1,8 @@
 """Units, charts of panels, the timeline of alerts, and the section of the report that holds them."""
 
+import contextlib
 import re
+from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 from xml.etree import ElementTree
@@ -8,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 
 from client import dashboards
-from proofs import charts, pages, panels, report, units
+from proofs import charts, pages, panels, report, run, units
 from proofs.run import Result
+from seatrial import prove
 
 START, END, STEP = 1_700_000_000.0, 1_700_003_600.0, 30.0
 SEEN: dict[str, Any] = {"start": START, "end": END, "step": STEP, "external_store": False}
@@ -202,3 +205,26 @@ def test_a_short_run_is_shown_with_the_time_before_it(monkeypatch: pytest.Monkey
     assert spans[1] == pytest.approx(5000, abs=5)
     platform.access["AWS_ENDPOINT_URL"] = "https://s3.us-east-1.amazonaws.com"
     assert pages.look(platform, now) == {"external_store": True}
+
+
+def test_prove_looks_at_the_dashboards_once_the_proofs_are_through(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    order: list[str] = []
+
+    def holds(_: Any, check: run.Check) -> None:
+        order.append("proof")
+        check(True, "it holds")
+
+    def look(_: Any, began: float) -> dict[str, Any]:
+        assert began <= pages.time.time()
+        order.append("look")
+        return {"error": "nobody answers"}
+
+    entry = run.Proof("a.b", "a", "It holds.", (), holds)
+    monkeypatch.setattr(prove, "connect", lambda _: contextlib.nullcontext(Some()))
+    monkeypatch.setattr(run, "discover", lambda: [entry])
+    monkeypatch.setattr(pages, "look", look)
+    prove.run_proofs("local", tmp_path)
+    assert order == ["proof", "look"]
+    assert "could not be read: nobody answers" in (tmp_path / "report.html").read_text()
