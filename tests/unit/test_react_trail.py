@@ -103,6 +103,15 @@ def test_two_controllers_take_turns_and_act_once(trail: Trail, trail_url: str, c
     assert [each.alertname for each in found if each.action != NOTHING] == ["ModelFails"]
 
 
+def test_nobody_decides_while_another_does(trail: Trail, trail_url: str, clock: Clock) -> None:
+    tell(trail, alert("ObjectStoreDown"))
+    with psycopg.connect(trail_url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [trails.LOCK])
+        with Trail(trail_url, clock, seconds=0.5) as own, pytest.raises(TrailAway):
+            decide(own)
+    assert codes(decide(trail)) == [(PAGE, "rule")]
+
+
 def test_an_episode_is_acted_upon_once_whatever_is_decided(trail: Trail, clock: Clock) -> None:
     """The database itself refuses a second row."""
 
