@@ -21,6 +21,8 @@ class Server:
     namespace: str
     name: str
     kind: Literal["deployment", "stateful_set"] = "deployment"
+    drains: bool = False
+    """Its pods go on for minutes after they were told to end; they are taken away at once."""
 
     def read(self, platform: Platform) -> Any:
         """None where it is not part of the platform."""
@@ -54,7 +56,7 @@ DEAD = {
     "CertManagerDown": Server(outputs.NAMESPACE_SERVING, "cert-manager"),
     "EnvoyGatewayDown": Server(outputs.NAMESPACE_SERVING, "envoy-gateway"),
     # Its pods are Envoy Gateway's: they are not made anew while that is away.
-    "GatewayDown": Server(outputs.NAMESPACE_SERVING, "gateway"),
+    "GatewayDown": Server(outputs.NAMESPACE_SERVING, "gateway", drains=True),
     "KserveDown": Server(outputs.NAMESPACE_SERVING, "kserve-controller-manager"),
     "PrometheusAdapterDown": Server(outputs.NAMESPACE_SERVING, "prometheus-adapter"),
 }
@@ -73,10 +75,21 @@ def away(platform: Platform, servers: Collection[Server]) -> Iterator[None]:
     try:
         for server in servers:
             server.patch(platform, 0, str(server.read(platform).spec.replicas))
+            if server.drains:
+                take_away(platform, server)
         until(lambda: not any(ready(server.read(platform)) for server in servers), "the servers to end")
         yield
     finally:
         bring_back(platform, servers)
+
+
+def take_away(platform: Platform, server: Server) -> None:
+    """Do not wait for its pods."""
+    labels = server.read(platform).spec.selector.match_labels
+    chosen = ",".join(f"{name}={value}" for name, value in labels.items())
+    platform.core.delete_collection_namespaced_pod(
+        server.namespace, label_selector=chosen, grace_period_seconds=0
+    )
 
 
 def bring_back(platform: Platform, servers: Collection[Server]) -> None:

@@ -28,7 +28,7 @@ class World:
         note = self.notes.get(name)
         return Some(
             metadata=Some(annotations={outages.REPLICAS_BEFORE: note} if note else None),
-            spec=Some(replicas=self.replicas[name]),
+            spec=Some(replicas=self.replicas[name], selector=Some(match_labels={"app": name})),
             status=Some(ready_replicas=self.replicas[name] or None),
         )
 
@@ -46,6 +46,17 @@ def test_servers_are_away_and_come_back_as_many_as_they_were(world: World) -> No
         assert world.replicas == {"trino": 0, "mlflow": 0}
     assert world.replicas == {"trino": 1, "mlflow": 2}
     assert not any(world.notes.values())
+
+
+def test_pods_that_drain_for_minutes_are_not_waited_for(world: World) -> None:
+    taken: list[Any] = []
+    core = Some(delete_collection_namespaced_pod=lambda *of, **how: taken.append((*of, how)))
+    platform: Any = Some(core=core)
+    drains = outages.Server("platform-serving", "trino", drains=True)
+    with outages.away(platform, [drains, MLFLOW]):
+        pass
+    chosen = {"label_selector": "app=trino", "grace_period_seconds": 0}
+    assert taken == [("platform-serving", chosen)]
 
 
 def test_what_a_killed_run_left_away_comes_back(world: World) -> None:
