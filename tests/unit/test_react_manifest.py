@@ -12,6 +12,8 @@ import yaml
 from prometheus_client import Counter, Gauge
 
 import workloads
+from infra import alerts
+from infra.components.monitoring import routing
 from react import metrics, policy
 from react.decide import decide
 from react.main import react
@@ -172,3 +174,19 @@ def test_settings_and_a_policy_that_do_not_fit_are_refused_at_the_start(tmp_path
     file.write_text(yaml.safe_dump({"rules": []}))
     with pytest.raises(HopelessError, match=r"policy\.yaml is not valid"):
         react(reference(), file)
+
+
+def test_alertmanager_tells_it_everything_and_again_before_it_is_stale(objects: list[dict[str, Any]]) -> None:
+    told = of_kind(objects, "AlertmanagerConfig")
+    assert routing.RECEIVERS.items() <= told["metadata"]["labels"].items()
+    (receiver,) = told["spec"]["receivers"]
+    (webhook,) = receiver["webhookConfigs"]
+    service = of_kind(objects, "Service")["metadata"]
+    assert webhook["url"] == f"http://{service['name']}.{service['namespace']}.svc.cluster.local/alerts"
+    assert (webhook["sendResolved"], webhook["maxAlerts"]) == (True, 0)
+    credentials = webhook["httpConfig"]["authorization"]["credentials"]
+    assert credentials == {"name": "react-token", "key": "token"}
+    chosen = policy.parse(of_kind(objects, "ConfigMap")["data"]["policy.yaml"])
+    assert alerts.seconds(told["spec"]["route"]["repeatInterval"]) < chosen.stale.total_seconds()
+    (heartbeat,) = told["spec"]["route"]["matchers"]
+    assert (heartbeat["value"], heartbeat["matchType"]) == (routing.HEARTBEAT, "!=")

@@ -15,6 +15,9 @@ TOKEN_SECRET, TOKEN_KEY = "{name}-token", "token"
 """Who tells alerts, or reads the trail, shows this: `authorization: Bearer …`."""
 PAGE_SECRET, PAGE_KEY = "{name}-page", "url"
 """Where a person is told; optional. Such addresses often carry a key, hence a Secret."""
+RECEIVES = {"seatrial.dev/receives": "alerts"}
+"""Label by which Alertmanager finds whom to tell besides its own receiver."""
+HEARTBEAT = "Watchdog"
 RBAC = "rbac.authorization.k8s.io"
 
 Object = dict[str, Any]
@@ -40,6 +43,7 @@ def objects(
         _service(metadata),
         _monitor(metadata),
         _alerts(metadata),
+        _route(metadata),
     ]
 
 
@@ -180,4 +184,33 @@ def _alerts(metadata: Object) -> Object:
         "kind": "PrometheusRule",
         "metadata": _watched(metadata),
         "spec": {"groups": [{"name": metadata["name"], "rules": [rule]}]},
+    }
+
+
+def _route(metadata: Object) -> Object:
+    """Alertmanager tells it of every alert, and again more often than the policy takes for over (`stale`)."""
+    name = metadata["name"]
+    token = {"name": TOKEN_SECRET.format(name=name), "key": TOKEN_KEY}
+    webhook = {
+        "url": f"http://{name}.{metadata['namespace']}.svc.cluster.local/alerts",
+        "sendResolved": True,
+        "maxAlerts": 0,
+        "httpConfig": {"authorization": {"type": "Bearer", "credentials": token}},
+    }
+    spec = {
+        "route": {
+            "receiver": name,
+            "groupBy": ["alertname", "model", "version"],
+            "groupWait": "1s",
+            "groupInterval": "10s",
+            "repeatInterval": "1h",
+            "matchers": [{"name": "alertname", "value": HEARTBEAT, "matchType": "!="}],
+        },
+        "receivers": [{"name": name, "webhookConfigs": [webhook]}],
+    }
+    return {
+        "apiVersion": "monitoring.coreos.com/v1alpha1",
+        "kind": "AlertmanagerConfig",
+        "metadata": {**metadata, "labels": {**metadata["labels"], **RECEIVES}},
+        "spec": spec,
     }
