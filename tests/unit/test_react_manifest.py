@@ -91,7 +91,7 @@ def test_the_policy_that_comes_with_it_is_one(objects: list[dict[str, Any]]) -> 
         return decide(chosen, alert(name, **labels), at(15), []).action
 
     assert action("ModelFails") == ROLLBACK
-    assert action("ModelDrifts", severity="warning") == RETRAIN
+    assert action("PredictionsDrift", severity="warning") == RETRAIN
     assert action("ObjectStoreDown") == PAGE
 
 
