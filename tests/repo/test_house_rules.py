@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("infra", "local", "client", "workloads", "proofs", "benchmarks", "react", "seatrial")
@@ -106,6 +107,24 @@ def test_stack_files_hold_only_differences() -> None:
     stacks = tracked("stacks/Pulumi.*.yaml")
     assert stacks, "there are no stack files"
     assert [path.name for path in stacks if len(path.read_text().splitlines()) > LINES_A_STACK_FILE] == []
+
+
+@pytest.mark.parametrize("file", tracked("stacks/*.yaml"), ids=lambda file: file.name)
+def test_stack_files_say_nothing_twice(file: Path) -> None:
+    """YAML lets the last of two equal keys win, without a word."""
+    for node in nodes(yaml.compose(file.read_text())):
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            assert len(keys) == len(set(keys)), keys
+
+
+def nodes(node: yaml.Node) -> Iterator[yaml.Node]:
+    """A node of a YAML document and all below it."""
+    yield node
+    if isinstance(node, yaml.CollectionNode):
+        for each in node.value:
+            for below in each if isinstance(each, tuple) else (each,):
+                yield from nodes(below)
 
 
 def test_no_image_has_a_floating_tag() -> None:
