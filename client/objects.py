@@ -59,13 +59,17 @@ def bearer(api: Any) -> str | None:
 
 
 def kinds(api: Any) -> list[Kind]:
-    """Every kind that is served now, each in its preferred version."""
+    """Every kind that is served now, each in the first version of its group that has it."""
     found: list[Kind] = []
     for root in ("/api", "/apis"):
         for group in json.loads(request(api, "GET", root, accept=AGGREGATED))["items"]:
             # The first version is the preferred one; a group whose server is away has none.
-            for version in group.get("versions", [])[:1]:
-                found += _kinds(group["metadata"].get("name", ""), version)
+            known: set[str] = set()
+            for version in group.get("versions", []):
+                of_version = _kinds(group["metadata"].get("name", ""), version)
+                new = [kind for kind in of_version if kind.kind not in known]
+                known |= {kind.kind for kind in new}
+                found += new
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client as k8s
 
 import workloads
-from client import jobs, pods, queues
+from client import jobs, objects, pods, queues
 from client.errors import ClientError
 from client.objects import Kind, find_kind
 from client.platform import Platform, host_of, service_of
@@ -280,6 +280,27 @@ def test_the_api_servers_refusal_is_given_without_headers() -> None:
     error = Some(body='{"message": "spec.x: Invalid value"}')
     assert jobs.refusal(error) == "spec.x: Invalid value"  # type: ignore[arg-type]
     assert jobs.refusal(ValueError("plain")) == "plain"
+
+
+def test_a_kind_is_found_in_whatever_version_its_group_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resource(kind: str, plural: str) -> dict[str, Any]:
+        return {"resource": plural, "responseKind": {"kind": kind}, "scope": "Namespaced", "verbs": ["list"]}
+
+    both = resource("PrometheusRule", "prometheusrules")
+    alone = resource("AlertmanagerConfig", "alertmanagerconfigs")
+    group = {
+        "metadata": {"name": "monitoring.coreos.com"},
+        "versions": [
+            {"version": "v1", "resources": [both]},
+            {"version": "v1alpha1", "resources": [both, alone]},
+        ],
+    }
+    items = {"/api": [], "/apis": [group]}
+    monkeypatch.setattr(objects, "request", lambda _, __, root, **___: json.dumps({"items": items[root]}))
+    assert [(kind.api_version, kind.kind) for kind in objects.kinds(None)] == [
+        ("monitoring.coreos.com/v1", "PrometheusRule"),
+        ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"),
+    ]
 
 
 def test_kinds_have_the_paths_of_the_api() -> None:

@@ -10,7 +10,7 @@ IMAGE = "registry.example/seatrial/workloads:0123"
 
 
 @pytest.mark.parametrize(("done", "ran"), [(False, ["ingest_flights", "train_delay"]), (True, [])])
-def test_stand_ins_come_first_and_always_and_are_no_work_that_was_done(
+def test_what_runs_on_comes_first_and_always_and_is_no_work_that_was_done(
     monkeypatch: pytest.MonkeyPatch, done: bool, ran: list[str]
 ) -> None:
     put: list[str] = []
@@ -27,5 +27,5 @@ def test_stand_ins_come_first_and_always_and_are_no_work_that_was_done(
     monkeypatch.setattr(first_work, "completed", lambda *_: done)
     monkeypatch.setattr(first_work, "deploy", deploy)
     assert first_work.do(object(), "local", object()) == ran  # type: ignore[arg-type]
-    assert put == ["watch_objects", *ran]
+    assert put == ["receive_alerts", "watch_objects", *ran]
     assert images == {"registry.example/seatrial/booking-api:0123"}

@@ -31,7 +31,7 @@ def proven(monkeypatch: pytest.MonkeyPatch, *looks: Dashboard, store: str = "") 
     monkeypatch.setattr(monitoring, "look", lambda *_: [found.pop(0) if len(found) > 1 else found[0]])
     monkeypatch.setattr(monitoring, "PATIENCE", 0.05)
     monkeypatch.setattr(monitoring.time, "sleep", lambda _: None)
-    [entry] = [each for each in run.discover() if each.subject == "monitoring"]
+    [entry] = [each for each in run.discover() if each.name == "monitoring.every_panel_has_data"]
     platform = MagicMock()
     platform.access = {"AWS_ENDPOINT_URL": store or "http://object-store.platform-data.svc.cluster.local"}
     return run.run_one(entry, platform, None)

@@ -37,11 +37,11 @@ LEFT JOIN {place}.outcomes o ON o."request_id" = p."request_id" AND o."predicted
 SUMS = """
     count(*) AS "n",
     count("outcome") AS "known",
-    count_if("hit") AS "hits",
+    count_if(coalesce("hit", false)) AS "hits",
     count_if("called" AND "late" IS NOT NULL) AS "called",
     count_if("called" AND "late") AS "caught",
     count_if("late") AS "late",
-    count_if("known_before") AS "known_before",
+    count_if(coalesce("known_before", false)) AS "known_before",
     coalesce(sum(CASE WHEN "outcome" IS NOT NULL THEN "score" END), 0e0) AS "score_sum",
     coalesce(sum("outcome"), 0e0) AS "outcome_sum",
     coalesce(sum(("score" - "outcome") * ("score" - "outcome")), 0e0) AS "error_sum"
