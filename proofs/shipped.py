@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trino.exceptions import TrinoUserError
+
 import client
 import workloads
 from client import Platform, outputs
@@ -22,6 +24,8 @@ from workloads.ship_predictions.tables import TABLES, Table
 NAME = "probe-ship"
 SELECTOR = f"app.kubernetes.io/name={NAME}"
 SETTINGS = replace(config.tiny(), schema="feedback_probe", every=1.0, batch=5000)
+NOT_MADE_YET = ("SCHEMA_NOT_FOUND", "TABLE_NOT_FOUND")
+"""What Trino says before the first round of the first shipper."""
 PATIENCE = 240.0
 """Seconds within which what was told is in the lake."""
 STAGED = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename ~ %s"
@@ -140,9 +144,14 @@ def _log(platform: Platform, table: Table, ids: list[str]) -> Rows:
 def _lake(platform: Platform, table: Table, ids: list[str]) -> Rows:
     columns = ", ".join(f'"{name}"' for name in table.columns)
     named = ", ".join(f"'{each}'" for each in ids)
-    rows = platform.sql(
-        f'SELECT {columns} FROM {SETTINGS.place}.{table.name} WHERE "request_id" IN ({named})'
-    )
+    try:
+        rows = platform.sql(
+            f'SELECT {columns} FROM {SETTINGS.place}.{table.name} WHERE "request_id" IN ({named})'
+        )
+    except TrinoUserError as error:
+        if error.error_name not in NOT_MADE_YET:
+            raise
+        return []
     return [_plain(row) for row in rows]
 
 
