@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-import httpx
 from kubernetes import client as k8s
 
-from client import Platform, outputs
+from client import Platform, alerts, outputs
 from client.waiting import until
 from proofs import alarms
 
@@ -21,27 +19,18 @@ LABEL = "app.kubernetes.io/part-of"
 @contextmanager
 def muted(platform: Platform) -> Iterator[None]:
     """Somebody silenced an alert and forgot it."""
-    now = datetime.now(UTC)
-    silence = {
-        "matchers": [{"name": "alertname", "value": ALERT, "isRegex": False, "isEqual": True}],
-        "startsAt": now.isoformat(),
-        "endsAt": (now + timedelta(hours=1)).isoformat(),
-        "createdBy": "fault",
-        "comment": "muted by mistake",
-    }
-    number = _alertmanager(platform, "POST", "silences", json=silence).json()["silenceID"]
+    made = alerts.silence(
+        platform,
+        ALERT,
+        namespace=None,
+        lasting=timedelta(hours=1),
+        by="fault",
+        reason="muted by mistake",
+    )
     try:
         yield
     finally:
-        _alertmanager(platform, "DELETE", f"silence/{number}")
-
-
-def _alertmanager(platform: Platform, method: str, path: str, **more: Any) -> httpx.Response:
-    port = platform.forward(outputs.NAMESPACE_MONITORING, "alertmanager", 9093).local_port
-    url = f"http://127.0.0.1:{port}/api/v2/{path}"
-    answer = httpx.request(method, url, timeout=30, trust_env=False, **more)
-    answer.raise_for_status()
-    return answer
+        alerts.unsilence(platform, made.id)
 
 
 @contextmanager
