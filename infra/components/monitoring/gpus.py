@@ -6,6 +6,7 @@ For cloud stacks: its image is not built here. Where NVIDIA's operator runs one 
 from typing import Any
 
 from infra import kube, pods
+from infra.components.monitoring.nodes import monitor_by_node
 from infra.components.monitoring.settings import DcgmSettings
 
 NAME = "dcgm-exporter"
@@ -29,7 +30,7 @@ def objects(namespace: str, image: str, settings: DcgmSettings) -> list[kube.Man
         "spec": _pod(image, settings),
     }
     spec = {"selector": {"matchLabels": pods.selector(NAME)}, "template": template}
-    return [kube.object_of("apps/v1", "DaemonSet", metadata, spec), _monitor(metadata)]
+    return [kube.object_of("apps/v1", "DaemonSet", metadata, spec), monitor_by_node(NAME, metadata)]
 
 
 def _pod(image: str, settings: DcgmSettings) -> dict[str, Any]:
@@ -61,16 +62,3 @@ def _pod(image: str, settings: DcgmSettings) -> dict[str, Any]:
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }
-
-
-def _monitor(metadata: dict[str, Any]) -> kube.Manifest:
-    named = [
-        {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": label}
-        for label in ("instance", "node")
-    ]
-    spec = {
-        "jobLabel": pods.NAME_LABEL,
-        "selector": {"matchLabels": pods.selector(NAME)},
-        "podMetricsEndpoints": [{"port": "metrics", "relabelings": named}],
-    }
-    return kube.object_of("monitoring.coreos.com/v1", "PodMonitor", metadata, spec)

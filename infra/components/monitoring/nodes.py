@@ -41,7 +41,7 @@ def objects(namespace: str, image: str, resources: Resources) -> list[kube.Manif
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "10%"}},
         "template": template,
     }
-    return [kube.object_of("apps/v1", "DaemonSet", metadata, spec), _monitor(metadata)]
+    return [kube.object_of("apps/v1", "DaemonSet", metadata, spec), monitor_by_node(NAME, metadata)]
 
 
 def _pod(image: str, resources: Resources) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def _pod(image: str, resources: Resources) -> dict[str, Any]:
     }
 
 
-def _monitor(metadata: dict[str, Any]) -> kube.Manifest:
+def monitor_by_node(name: str, metadata: dict[str, Any]) -> kube.Manifest:
     """A node keeps its figures' name when its pod is made anew: `instance` is the node."""
     named = [
         {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": label}
@@ -77,7 +77,7 @@ def _monitor(metadata: dict[str, Any]) -> kube.Manifest:
     ]
     spec = {
         "jobLabel": pods.NAME_LABEL,
-        "selector": {"matchLabels": pods.selector(NAME)},
+        "selector": {"matchLabels": pods.selector(name)},
         "podMetricsEndpoints": [{"port": "metrics", "relabelings": named}],
     }
     return kube.object_of("monitoring.coreos.com/v1", "PodMonitor", metadata, spec)
