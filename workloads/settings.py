@@ -31,5 +31,17 @@ def changed(settings: Settings, assignments: Sequence[str]) -> Settings:
     return settings
 
 
+def stated(settings: Settings, arguments: Sequence[str] | None) -> Settings:
+    """The settings that a program's arguments will make of these, for who writes its manifest.
+
+    Raises:
+        ValueError: there is no such setting, or the value does not fit it.
+    """
+    try:
+        return changed(settings, [word for word in arguments or () if word != "--set"])
+    except HopelessError as unfit:
+        raise ValueError(str(unfit)) from None
+
+
 def _like(value: Any, text: str) -> Any:
     return SWITCH[text] if isinstance(value, bool) else type(value)(text)

@@ -6,20 +6,17 @@ listener, and what is being answered is answered to the end.
 
 import argparse
 import os
-import signal
-import sys
-import time
 from typing import Any
 
-import uvicorn
+import psycopg
 
-from workloads import common
+from workloads import common, waiting, web
 from workloads.booking_api import config, experiment, schema
 from workloads.booking_api.api import Service, application
 from workloads.booking_api.config import BookingApi
 from workloads.booking_api.database import Database
 from workloads.booking_api.model import Model, Place
-from workloads.common import WorkloadError, log
+from workloads.common import log
 from workloads.settings import changed
 
 KEEP_ALIVE = 3700
@@ -53,46 +50,21 @@ def service(settings: BookingApi) -> Service:
     )
 
 
-def prepare(url: str, patience: float) -> None:
-    """Bring the schema up to date; a database that does not answer yet is waited for.
-
-    Raises:
-        WorkloadError: it did not answer within `patience` seconds.
-    """
-    import psycopg
-
-    until = time.monotonic() + patience
-    while True:
-        try:
-            with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
-                schema.migrate(connection)
-            return
-        except psycopg.OperationalError as error:
-            if time.monotonic() > until:
-                raise WorkloadError(f"the database did not answer within {patience:g} s: {error}") from error
-            log("waiting for the database", cause=f"'{str(error).strip()}'")
-        time.sleep(1)
+def migrate(url: str) -> None:
+    """Bring the database's schema up to date."""
+    with psycopg.connect(url, connect_timeout=5, autocommit=True) as connection:
+        schema.migrate(connection)
 
 
 def serve(settings: BookingApi) -> dict[str, Any]:
     """Serve until SIGTERM."""
-    # As the first process of a container this one has no handler unless it says so; uvicorn takes over from
-    # this one while it serves, and raises the signal again when it has ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    web.end_on_request()
     made = service(settings)
-    prepare(common.env("BOOKINGS_DATABASE"), settings.start_seconds)
+    url = common.env("BOOKINGS_DATABASE")
+    waiting.once_answered(lambda: migrate(url), settings.start_seconds)
     divided = made.experiment
     log("serving", port=settings.port, model=made.model.name, experiment=divided.name if divided else "none")
-    uvicorn.run(
-        application(made),
-        host="0.0.0.0",
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=LAST_ANSWERS,
-    )
+    web.serve(application(made), settings.port, keep_alive=KEEP_ALIVE, last_answers=LAST_ANSWERS)
     return {"ended": "on request"}
 
 

@@ -1,14 +1,10 @@
 """The process of a pod: open the file, serve until SIGTERM."""
 
 import argparse
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
-from workloads import common
+from workloads import common, web
 from workloads.common import log
 from workloads.receive_alerts import config
 from workloads.receive_alerts.api import Receiver, application
@@ -20,19 +16,11 @@ from workloads.settings import changed
 
 def serve(settings: ReceiveAlerts) -> dict[str, Any]:
     """Serve until SIGTERM."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    web.end_on_request()
     store = Store(Path(settings.folder), settings.keep)
     receiver = Receiver(settings, store, Heart(settings, store.last_beat(), post))
     log("serving", port=settings.port, last_heartbeat=store.last_beat())
-    uvicorn.run(
-        application(receiver),
-        host="0.0.0.0",
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=3,
-    )
+    web.serve(application(receiver), settings.port)
     return {"ended": "on request"}
 
 

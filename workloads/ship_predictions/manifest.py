@@ -6,9 +6,8 @@ lag must be seen to grow while rounds fail.
 
 from typing import Any
 
-from workloads.common import HopelessError
 from workloads.pods import container, labels, pod
-from workloads.settings import changed
+from workloads.settings import stated
 from workloads.ship_predictions import config as configurations
 from workloads.ship_predictions.config import ShipPredictions
 
@@ -37,11 +36,7 @@ def objects(
     """One pod. A second one would do no harm: they take turns, and a row that is there is not written
     again.
     """
-    given = [word for word in arguments or [] if word != "--set"]
-    try:
-        settings = changed(getattr(configurations, config)(), given)
-    except HopelessError as unfit:
-        raise ValueError(str(unfit)) from None
+    settings = stated(getattr(configurations, config)(), arguments)
     metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
     marked = {**metadata, "labels": {**labels(name), "app.kubernetes.io/part-of": "seatrial"}}
     return [

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from workloads.common import HopelessError
 from workloads.pods import container, labels, pod
-from workloads.settings import changed
+from workloads.settings import stated
 from workloads.steer_traffic import config as configurations
 
 NAME = "steer-traffic"
@@ -19,11 +18,7 @@ def objects(
     arguments: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """One pod. A second one would do no harm: who comes second finds that nothing is new."""
-    given = [word for word in arguments or [] if word != "--set"]
-    try:
-        settings = changed(getattr(configurations, config)(), given)
-    except HopelessError as unfit:
-        raise ValueError(str(unfit)) from None
+    settings = stated(getattr(configurations, config)(), arguments)
     main = container(
         image,
         "workloads.steer_traffic.main",

@@ -5,9 +5,8 @@ from typing import Any
 
 import yaml
 
-from workloads.common import HopelessError
 from workloads.pods import container, labels, pod
-from workloads.settings import changed
+from workloads.settings import stated
 from workloads.watch_drift import config as configurations
 
 NAME = "watch-drift"
@@ -36,11 +35,7 @@ def objects(
     Raises:
         ValueError: a setting is none, or does not fit.
     """
-    given = [word for word in arguments or [] if word != "--set"]
-    try:
-        settings = changed(getattr(configurations, config)(), given)
-    except HopelessError as unfit:
-        raise ValueError(str(unfit)) from None
+    settings = stated(getattr(configurations, config)(), arguments)
     once = ["--once"] if form == "Job" else []
     main = container(
         image,

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from workloads.common import HopelessError
 from workloads.pods import container, environment, labels, pod
-from workloads.settings import changed
+from workloads.settings import stated
 from workloads.watch_objects import config as configurations
 
 NAME = "watch-objects"
@@ -23,11 +22,7 @@ def objects(
     arguments: list[str] | None = None,
 ) -> list[dict[str, Any]]:
     """One pod. With a second one everything would be told twice."""
-    given = [word for word in arguments or [] if word != "--set"]
-    try:
-        settings = changed(getattr(configurations, config)(), given)
-    except HopelessError as unfit:
-        raise ValueError(str(unfit)) from None
+    settings = stated(getattr(configurations, config)(), arguments)
     main = container(
         image,
         "workloads.watch_objects.main",
