@@ -40,6 +40,7 @@ LAST = SETTINGS.last_watched
 CUT = (LAST - 1, LAST)
 SHIFTED, MINUTES = "dep_delay", 30
 RENAMED = "distance"
+STARVED = "DriftDetectorStarved"
 HOLDS = "5s"
 PATIENCE = 240.0
 """Seconds within which the watch has learned and looked, and what is loaded or told is so in Prometheus."""
@@ -78,7 +79,11 @@ def watching(platform: Platform) -> Iterator["Look"]:
         until(lambda: loaded(platform), f"Prometheus to load the alerts of {WATCH}", PATIENCE)
         until(lambda: bool(told(platform)), f"Prometheus to show what {WATCH} found", PATIENCE)
         # While it learned it had not looked yet, which is told of.
-        until(lambda: not alerting(platform, time.time()), f"no alert of {WATCH}", PATIENCE)
+        until(
+            lambda: STARVED not in alerting(platform, time.time()),
+            f"{STARVED} of {WATCH} to end",
+            PATIENCE,
+        )
         yield found
     finally:
         remove(platform)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from proofs import drift_figures, report
+from proofs import drift_figures, figures, report
 from proofs.run import Result
 
 
@@ -52,7 +52,7 @@ def test_distributions_are_shares_whatever_the_number_of_flights() -> None:
     )
     assert min(y for _, y in before) == min(y for _, y in after), "60 of 100 is as much as 6 of 10"
     highest = [min(points, key=lambda point: point[1])[0] for points in (before, after)]
-    bin_width = (drift_figures.WIDTH - drift_figures.LEFT - drift_figures.RIGHT) / 6
+    bin_width = (figures.WIDTH - figures.LEFT - figures.RIGHT) / 6
     assert abs(highest[1] - highest[0] - 3 * bin_width) < 0.2, "three bins later"
 
 

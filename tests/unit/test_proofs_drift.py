@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from kubernetes import client as k8s
 from prometheus_client import CollectorRegistry
 from trino.exceptions import TrinoUserError
 
@@ -26,6 +27,7 @@ from proofs.subjects import drift
 from tests.unit import real_flights
 from tests.unit.lake import Lake
 from workloads.common import WorkloadError
+from workloads.train_delay.features import WEATHER
 from workloads.watch_drift import flights, table
 from workloads.watch_drift.metrics import Metrics
 from workloads.watch_drift.watch import Store, Watch
@@ -86,8 +88,8 @@ class Here:
         rows = real_flights.months(1, 3)
         rows = rows[rows["flight"] % 4 == 0]
         hours = np.arange(len(rows))
-        weather = rows[["origin", "month", *flights.WEATHER]].assign(time_hour=hours)
-        flown = rows.drop(columns=list(flights.WEATHER)).assign(time_hour=hours)
+        weather = rows[["origin", "month", *WEATHER]].assign(time_hour=hours)
+        flown = rows.drop(columns=list(WEATHER)).assign(time_hour=hours)
         self.lake.database.execute("CREATE SCHEMA iceberg.nycflights13")
         self.lake.database.execute("CREATE TABLE iceberg.nycflights13.flights AS SELECT * FROM flown")
         self.lake.database.execute("CREATE TABLE iceberg.nycflights13.weather AS SELECT * FROM weather")
@@ -233,7 +235,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     monkeypatch.setattr(alarms, "arrived", made.arrived)
     monkeypatch.setattr(alarms, "scrape_interval", lambda _: 0.1)
     monkeypatch.setattr(probe, "workload_image", lambda _: IMAGE)
-    monkeypatch.setattr(damage_drift.k8s, "CustomObjectsApi", lambda _: made)
+    monkeypatch.setattr(k8s, "CustomObjectsApi", lambda _: made)
     monkeypatch.setattr(drifted, "PATIENCE", 10)
     yield made
     made.delete(None, "")
