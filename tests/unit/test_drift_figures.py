@@ -61,7 +61,7 @@ def test_the_report_has_them_where_a_shift_was_proven() -> None:
                           "before": BEFORE, "after": AFTER}}  # fmt: skip
     proven = Result("drift.x", "drift", 1, "passed", "", 1.0, "It holds.", ["x"], attached)
     page = report.html([proven], stack="local", made="today")
-    assert "30 minutes of <code>dep_delay</code>" in page
+    assert "30 minutes were added to <code>dep_delay</code> of month 6" in page
     assert page.count("<svg") == 2
     proven.attached = {}
     assert "<svg" not in report.html([proven], stack="local", made="today")
