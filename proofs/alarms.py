@@ -34,14 +34,20 @@ class Told:
         return self.received - self.violated
 
 
-def received(platform: Platform, since: float, status: str) -> dict[str, float]:
-    """By alert when it arrived first, since then."""
+def arrived(platform: Platform, since: float, status: str) -> list[dict[str, Any]]:
+    """What the receiver has of alerts that arrived first since then, newest first."""
     port = platform.forward(*RECEIVER).local_port
     asked: dict[str, Any] = {"since": since, "status": status, "most": 1000}
     answer = httpx.get(f"http://127.0.0.1:{port}/v1/alerts", params=asked, timeout=30, trust_env=False)
     answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+def received(platform: Platform, since: float, status: str) -> dict[str, float]:
+    """By alert when it arrived first, since then."""
     found: dict[str, float] = {}
-    for entry in answer.json():
+    for entry in arrived(platform, since, status):
         found[entry["alertname"]] = min(entry["received"], found.get(entry["alertname"], entry["received"]))
     return found
 

@@ -21,6 +21,7 @@ from proofs import (
     damage,
     damage_alerts,
     damage_booking,
+    damage_drift,
     damage_feedback,
     damage_models,
     damage_monitoring,
@@ -675,6 +676,45 @@ def _of_the_feedback() -> tuple[Fault, ...]:
     )
 
 
+def _of_drift() -> tuple[Fault, ...]:
+    def fault(name: str, breaks: Callable[[Platform], Any], proof: str, *words: str) -> Fault:
+        return Fault(name, breaks, (f"drift.{proof}",), words, seconds=900.0)
+
+    return (
+        fault(
+            "wrong-label",
+            damage_drift.wrong_label,
+            "a_shift_is_called_and_nothing_else",
+            "for Prometheus to show",
+        ),
+        fault(
+            "healed-shift",
+            damage_drift.healed_shift,
+            "a_shift_is_called_and_nothing_else",
+            "call the shifted column changed",
+            "for Prometheus to show",
+            "FeatureDrifts of probe_drift to be received",
+            "the flights are called so still",
+        ),
+        fault(
+            "muted-drift",
+            damage_drift.muted,
+            "a_column_that_is_gone_is_named",
+            "to load the alerts of probe_drift",
+            "SchemaChanged of probe_drift to be received",
+        ),
+        fault(
+            "refilled-feed",
+            damage_drift.refilled_feed,
+            "a_feed_that_is_cut_is_told_of",
+            "say that the feed starves",
+            "for Prometheus to show",
+            "DriftDetectorStarved of probe_drift to be received",
+            "it is said as long as nothing comes",
+        ),
+    )
+
+
 def _of_the_booking() -> tuple[Fault, ...]:
     return (
         Fault(
@@ -754,6 +794,7 @@ FAULTS = {
         *_of_experiments(),
         *_of_the_booking(),
         *_of_the_feedback(),
+        *_of_drift(),
         *_of_scaling(),
         *_of_monitoring(),
     )

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import jinja2
 from rich.table import Table
 
-from proofs import charts, figures, pages
+from proofs import charts, drift_figures, figures, pages
 from proofs.run import FAILED, NOT_RUN, PASSED, SKIPPED, Result, holds, ok
 
 MARKS = {
@@ -177,10 +177,23 @@ def html(
         data=attached.get("data"),
         loss=figures.lines(losses, "epoch", "loss") if losses else None,
         roc=figures.roc(evaluation["roc"]) if evaluation else None,
+        drift=drift(attached.get("drift")),
         timeline=figures.timeline(steps) if steps else None,
         **observed(seen),
         provisioning=max((float(s["start"]) + float(s["seconds"]) for s in steps), default=0),
     )
+
+
+def drift(attached: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The figures of a shift that the drift watch was to see; none where it was not proven."""
+    if attached is None:
+        return None
+    across = f"minutes of {attached['column']}"
+    return {
+        **{name: attached[name] for name in ("column", "minutes", "window")},
+        "limits": drift_figures.limits(attached["sizes"]),
+        "distribution": drift_figures.distribution(attached["before"], attached["after"], across),
+    }
 
 
 def observed(seen: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def discover() -> list[Proof]:
 
 SUBJECTS = (
     "platform", "data", "training", "tuning", "serving", "rollout", "experiments", "reaction", "feedback",
-    "monitoring",
+    "drift", "monitoring",
 )  # fmt: skip
 """The order in which subjects are proven; others follow."""
 

@@ -20,7 +20,7 @@ def prove(
         str | None,
         typer.Option(
             help="Subjects, by commas: platform, data, training, tuning, serving, rollout, experiments, "
-            "feedback, reaction, monitoring."
+            "feedback, reaction, drift, monitoring."
         ),
     ] = None,
     without: Annotated[

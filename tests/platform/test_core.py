@@ -19,7 +19,7 @@ def test_the_first_up_creates_the_platform(platform: Platform) -> None:
 def test_every_proof_passes(platform: Platform) -> None:
     results = platform.json("prove", "local", "--deadline", "20m", "--without", LONG)
     core = {"platform", "data", "monitoring"}
-    others = {"training", "tuning", "serving", "rollout", "experiments", "feedback", "reaction"}
+    others = {"training", "tuning", "serving", "rollout", "experiments", "feedback", "reaction", "drift"}
     assert {result["subject"] for result in results} == core | others
     skipped = [result for result in results if " is not provisioned (seatrial up" in result["cause"]]
     assert {result["subject"] for result in skipped} == others

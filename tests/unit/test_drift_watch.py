@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
@@ -16,9 +17,12 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 import workloads
+from react import policy
+from react.decide import Alert, decide
 from tests.unit import real_flights
 from workloads import common
 from workloads.common import HopelessError, WorkloadError
+from workloads.react.manifest import POLICY
 from workloads.settings import changed
 from workloads.watch_drift import config, flights, main, page, predictions, table
 from workloads.watch_drift.config import WatchDrift
@@ -59,16 +63,19 @@ class Database:
             "CREATE TABLE iceberg.nycflights13.flights AS SELECT * FROM flown",
             "CREATE TABLE iceberg.nycflights13.weather AS SELECT * FROM weather",
             "CREATE TABLE iceberg.nycflights13.\"flights$refs\" AS SELECT 'main' AS name, 7 AS snapshot_id",
+            "CREATE TABLE iceberg.nycflights13.\"weather$refs\" AS SELECT 'main' AS name, 70 AS snapshot_id",
         ):  # fmt: skip
             self.connection.execute(statement)
         del weather, flown
 
     def change(self, statement: str) -> None:
-        """As a commit: the table has another snapshot then."""
+        """A commit that changes rows: the table has another snapshot then."""
         self.connection.execute(statement)
-        self.connection.execute(
-            'UPDATE iceberg.nycflights13."flights$refs" SET snapshot_id = snapshot_id + 1'
-        )
+        for name in ("flights", "weather"):
+            if name in statement.replace("nycflights13", "") and not statement.startswith("ALTER"):
+                self.connection.execute(
+                    f'UPDATE iceberg.nycflights13."{name}$refs" SET snapshot_id = snapshot_id + 1'
+                )
 
     def lake(self, settings: WatchDrift = SMALL) -> Lake:
         return Lake(self.connection, settings)
@@ -139,9 +146,18 @@ def test_two_months_without_flights_are_a_feed_that_starves(watch: Watch, databa
     assert [each.about for each in look.of_current()] == ["starved"]
 
 
-def test_a_column_that_went_missing_is_named(watch: Watch, database: Database) -> None:
+def test_a_column_that_went_missing_is_named_though_that_makes_no_snapshot(
+    watch: Watch, database: Database
+) -> None:
+    watch.look()
     database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
     assert ("distance", "missing") in said(watch.look())
+
+
+def test_weather_that_changed_is_looked_at(watch: Watch, database: Database) -> None:
+    watch.look()
+    database.change("UPDATE iceberg.nycflights13.weather SET humid = NULL")
+    assert ("humid", "nulls") in said(watch.look())
 
 
 def test_a_restart_takes_the_reference_that_was_kept(database: Database) -> None:
@@ -245,10 +261,10 @@ def test_the_table_holds_every_verdict_and_is_replaced(watch: Watch, database: D
 
 def test_metrics_show_the_current_window_and_forget_what_is_gone(watch: Watch, database: Database) -> None:
     registry = CollectorRegistry()
-    metrics = Metrics("flights", 60, registry)
+    metrics = Metrics(SMALL, registry)
 
     def value(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(name, {"watch": "flights", **labels})
+        return registry.get_sample_value(name, {"watch": "flights", "model": "delay", **labels})
 
     of = {"kind": "feature", "subject": "distance", "about": "values"}
     metrics.show(watch.look(), starving=False)
@@ -265,9 +281,27 @@ def test_metrics_show_the_current_window_and_forget_what_is_gone(watch: Watch, d
     assert value("drift_changed", **{**of, "kind": "schema", "about": "missing"}) == 1
 
 
+def test_drift_is_answered_by_a_training_of_the_model_that_is_named(watch: Watch) -> None:
+    now = datetime(2026, 11, 27, 12, tzinfo=UTC)
+    rules = policy.parse(POLICY.read_text())
+
+    def answered(**settings: Any) -> str:
+        registry = CollectorRegistry()
+        Metrics(replace(SMALL, **settings), registry).show(watch.look(), starving=False)
+        samples = [each for metric in registry.collect() for each in metric.samples]
+        shown = next(each.labels for each in samples if each.name == "drift_changed")
+        # Prometheus has no labels that are empty.
+        labels = {name: value for name, value in shown.items() if value}
+        alert = Alert("f", {"alertname": "FeatureDrifts", **labels}, now - timedelta(hours=1), now)
+        return decide(rules, alert, now, []).action
+
+    assert answered() == "retrain"
+    assert answered(serves="") == "page"
+
+
 def test_every_series_that_an_alert_asks_for_is_one_that_is_shown() -> None:
     registry = CollectorRegistry()
-    Metrics("flights", 60, registry)
+    Metrics(SMALL, registry)
     shown = {metric.name for metric in registry.collect()}
     text = (Path(main.__file__).parent / "alerts.yaml").read_text()
     asked = {word for word in text.replace("(", " ").replace("{", " ").split() if word.startswith("drift_")}
@@ -363,6 +397,15 @@ def test_it_serves_metrics_that_prometheus_finds_with_its_rules() -> None:
     rules = made["PrometheusRule"]["spec"]["groups"][0]["rules"]
     assert {rule["alert"] for rule in rules} == {
         "FeatureDrifts", "PredictionsDrift", "DriftDetectorStarved", "SchemaChanged"}  # fmt: skip
+
+
+def test_alerts_are_of_their_watch_alone() -> None:
+    for name in ("flights", "summer"):
+        made = workloads.manifest("watch_drift", IMAGE, arguments=["--set", f"name={name}"])
+        (group,) = made[-1]["spec"]["groups"]
+        for rule in group["rules"]:
+            asked = rule["expr"].partition(" > 3 *")[0] + rule["expr"].partition(" + 120")[2]
+            assert asked.count("drift_") == asked.count(f'{{watch="{name}"'), rule["alert"]
 
 
 def test_as_a_job_it_looks_once() -> None:

@@ -169,6 +169,7 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
         "experiments",
         "monitoring",
         "feedback",
+        "drift",
     }
     names = {entry.name for entry in found}
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
@@ -209,6 +210,7 @@ def test_a_fault_reddens_every_proof_that_can_be_broken_through_the_platform() -
         ("rollout", "serving"),
         ("reaction", "serving"),
         ("feedback", "serving"),
+        ("drift", "serving"),
         ("experiments", "serving"),
     ],
 )

@@ -25,6 +25,9 @@ class WatchDrift:
     """A registered model whose predictions are watched too, for example `delay-classifier`."""
     version: str = ""
     """Of the model; without it the newest."""
+    serves: str = "delay"
+    """The name under which the watched model is served: the label `model` of metrics and alerts, by which the
+    reaction knows what is to be trained anew. Without it they have none."""
     late_minutes: int = 15
     """What the model calls late: from it come the residuals of its predictions."""
     every: float = 60.0

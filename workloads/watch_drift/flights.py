@@ -4,6 +4,7 @@ Only columns that the tables have are asked for: one that went missing is a verd
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,15 @@ FEATURES = ("dep_delay", "distance", "minute_of_day", *CATEGORIES, *WEATHER)
 called changed in every window."""
 
 
+@dataclass(frozen=True)
+class State:
+    """Of a table; another one means that there is something to judge."""
+
+    snapshot: str
+    types: Mapping[str, str]
+    """A column that is dropped or renamed makes no snapshot."""
+
+
 class Lake:
     """The tables of flights and weather, as they are at this moment."""
 
@@ -36,10 +46,15 @@ class Lake:
             row[0]: str(row[1]).lower() for row in common.query(self.trino, f"DESCRIBE {self.place}.{table}")
         }
 
-    def snapshot(self) -> str:
-        """Of the flights."""
-        sql = f"SELECT snapshot_id FROM {self.place}.\"flights$refs\" WHERE name = 'main'"
+    def snapshot(self, table: str = "flights") -> str:
+        """The id of the newest one."""
+        sql = f"SELECT snapshot_id FROM {self.place}.\"{table}$refs\" WHERE name = 'main'"
         return str(common.query(self.trino, sql)[0][0])
+
+    def states(self) -> tuple[State, State]:
+        """Of the flights and of the weather."""
+        flights, weather = (State(self.snapshot(name), self.types(name)) for name in ("flights", "weather"))
+        return flights, weather
 
     def rows(self) -> dict[int, int]:
         """Month → flights."""

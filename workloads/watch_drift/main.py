@@ -111,7 +111,7 @@ def serve(settings: WatchDrift) -> dict[str, Any]:
 
     leaving, told, place = Event(), "", ""
     signal.signal(signal.SIGTERM, lambda *_: leaving.set())
-    metrics, feed = Metrics(settings.name, settings.every), Feed(settings.feed_seconds)
+    metrics, feed = Metrics(settings), Feed(settings.feed_seconds)
     start_http_server(settings.port)
     watch: Watch | None = None
     kept: Look | None = None

@@ -51,7 +51,7 @@ def objects(
         return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]
     main["ports"] = [{"name": "http", "containerPort": settings.port}]
     main["readinessProbe"] = {"httpGet": {"path": "/metrics", "port": "http"}, "periodSeconds": 5}
-    return [_deployment(main, metadata), _monitor(metadata), _rules(metadata)]
+    return [_deployment(main, metadata), _monitor(metadata), _rules(metadata, settings.name)]
 
 
 def _deployment(main: Object, metadata: Object) -> Object:
@@ -74,8 +74,10 @@ def _monitor(metadata: Object) -> Object:
     return _watched("PodMonitor", metadata, spec)
 
 
-def _rules(metadata: Object) -> Object:
-    return _watched("PrometheusRule", metadata, yaml.safe_load(ALERTS.read_text()))
+def _rules(metadata: Object, watch: str) -> Object:
+    """Of this watch alone: of another one that is gone they would say nothing."""
+    written = ALERTS.read_text().replace(f'watch="{configurations.WatchDrift.name}"', f'watch="{watch}"')
+    return _watched("PrometheusRule", metadata, yaml.safe_load(written))
 
 
 def _watched(kind: str, metadata: Object, spec: Object) -> Object:

@@ -4,18 +4,21 @@ import time
 
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge
 
+from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.watch import Look
 
-_OF = ("watch", "kind", "subject", "about")
+_OWN = ("watch", "model")
+"""A model without a name is no label to Prometheus."""
+_OF = (*_OWN, "kind", "subject", "about")
 
 
 class Metrics:
     """The series of one watch; those of things that are gone are removed."""
 
-    def __init__(self, watch: str, every: float, registry: CollectorRegistry = REGISTRY) -> None:
-        self.watch = watch
+    def __init__(self, settings: WatchDrift, registry: CollectorRegistry = REGISTRY) -> None:
+        self.own = (settings.name, settings.serves)
 
-        def gauge(name: str, about: str, labels: tuple[str, ...] = ("watch",)) -> Gauge:
+        def gauge(name: str, about: str, labels: tuple[str, ...] = _OWN) -> Gauge:
             return Gauge(name, about, labels, registry=registry)
 
         self.changed = gauge("drift_changed", "1 where the window has changed, 0 where not.", _OF)
@@ -25,7 +28,8 @@ class Metrics:
         self.rows = gauge("drift_window_rows", "Its rows.")
         self.starved = gauge("drift_starved", "1 where the feed brings nothing, 0 where it does.")
         self.looked = gauge("drift_look_timestamp_seconds", "When a look last came to verdicts.")
-        gauge("drift_every_seconds", "Seconds between two looks.").labels(watch).set(every)
+        every = gauge("drift_every_seconds", "Seconds between two looks.")
+        every.labels(*self.own).set(settings.every)
 
     def show(self, look: Look, starving: bool) -> None:
         """Show the verdicts; `starving` is what the clock says of the feed."""
@@ -33,13 +37,13 @@ class Metrics:
             series.clear()
         found = look.of_current()
         for verdict in found:
-            of = (self.watch, verdict.kind, verdict.subject, verdict.about)
+            of = (*self.own, verdict.kind, verdict.subject, verdict.about)
             self.changed.labels(*of).set(verdict.changed)
             for effect, size in verdict.effects.items():
                 self.effect.labels(*of, effect).set(size)
                 self.limit.labels(*of, effect).set(verdict.limits[effect])
         starved = starving or any(each.changed for each in look.verdicts if each.about == "starved")
-        self.starved.labels(self.watch).set(starved)
-        self.window.labels(self.watch).set(int(look.current))
-        self.rows.labels(self.watch).set(look.rows[int(look.current)])
-        self.looked.labels(self.watch).set(time.time())
+        self.starved.labels(*self.own).set(starved)
+        self.window.labels(*self.own).set(int(look.current))
+        self.rows.labels(*self.own).set(look.rows[int(look.current)])
+        self.looked.labels(*self.own).set(time.time())

@@ -41,7 +41,7 @@ def replace_sql(table: str, look: Look, reference: str, at: datetime) -> str:
     """The statement that makes or replaces it."""
     rows = [
         (
-            f"{at:%Y-%m-%d %H:%M:%S} UTC", each.window, each.kind, each.subject, each.about,
+            f"{at:%Y-%m-%d %H:%M:%S.%f} UTC", each.window, each.kind, each.subject, each.about,
             str(each.changed).lower(), each.says, repr(each.p), json.dumps(each.effects),
             json.dumps(each.limits), reference, look.snapshot,
         )

@@ -11,7 +11,7 @@ from workloads.common import HopelessError, log
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.days import UsualDays, alarms, new_detector
 from workloads.watch_drift.e_detector import EDetector
-from workloads.watch_drift.flights import FEATURES, Lake, features
+from workloads.watch_drift.flights import FEATURES, Lake, State, features
 from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Model, late
 from workloads.watch_drift.reference import Reference, sliding
 from workloads.watch_drift.verdicts import Verdict, judge, starved
@@ -37,7 +37,7 @@ class Look:
 
 
 class Watch:
-    """Looks at the flights, and judges them anew when their table has changed."""
+    """Looks at the flights, and judges them anew when their table or that of the weather has changed."""
 
     def __init__(self, settings: WatchDrift, lake: Lake, store: "Store", model: Model | None) -> None:
         self.settings, self.lake, self.model = settings, lake, model
@@ -45,6 +45,7 @@ class Watch:
         store.put(self.reference)
         self.days = UsualDays.from_kept(self.reference.about["days"])
         self.last: Look | None = None
+        self.states: tuple[State, State] | None = None
 
     def identity(self) -> dict[str, Any]:
         """What decides what the reference is of."""
@@ -83,9 +84,9 @@ class Watch:
         return features(rows).assign(**self.model.columns(rows) if self.model else {})
 
     def look(self) -> Look:
-        """The verdicts on all watched months; those of the look before, where the table is as it was."""
-        snapshot = self.lake.snapshot()
-        if self.last and self.last.snapshot == snapshot:
+        """The verdicts on all watched months; those of the look before, where the tables are as they were."""
+        states = self.lake.states()
+        if self.last and self.states == states:
             return self.last
         counts = self.lake.rows()
         months = self.settings.watched_months
@@ -95,7 +96,7 @@ class Watch:
         days = new_detector()
         found = [verdict for month in filled for verdict in self._judge(month, days)] + [feed]
         current = str(filled[-1]) if filled and not feed.changed else feed.window
-        self.last = Look(snapshot, there, found, current)
+        self.last, self.states = Look(states[0].snapshot, there, found, current), states
         return self.last
 
     def _judge(self, month: int, detector: EDetector) -> list[Verdict]:

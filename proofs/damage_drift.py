@@ -1,0 +1,62 @@
+"""What faults do to the drift watch and to its flights: each breaks on entering, mends on leaving. The watch
+is the proofs' own, which is there only while they run.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+
+from kubernetes import client as k8s
+
+from client import Platform, outputs
+from proofs import drifted
+from proofs.damage import meanwhile
+
+OBJECTS = ("monitoring.coreos.com", "v1", outputs.NAMESPACE_WORKLOADS)
+LABEL = "app.kubernetes.io/part-of"
+
+
+def again(act: Callable[[], None], every: float = 0.5) -> AbstractContextManager[None]:
+    """Act again and again; what it is about may not be there yet, or be gone."""
+
+    def meddle() -> None:
+        with suppress(Exception):  # Whatever Trino or Kubernetes says to it.
+            act()
+
+    return meanwhile(meddle, every)
+
+
+def healed_shift(platform: Platform) -> AbstractContextManager[None]:
+    """Flights that leave later leave as before again."""
+
+    def heal() -> None:
+        if drifted.shifted(platform):
+            drifted.shift(platform, -drifted.MINUTES)
+
+    return again(heal)
+
+
+def refilled_feed(platform: Platform) -> AbstractContextManager[None]:
+    """Months that lost their flights have them again."""
+
+    def refill() -> None:
+        if drifted.rows(platform, drifted.CUT) == 0:
+            drifted.refill(platform)
+
+    return again(refill)
+
+
+def muted(platform: Platform) -> AbstractContextManager[None]:
+    """Somebody takes the alerts of the watch away."""
+    custom = k8s.CustomObjectsApi(platform.api)
+    return again(
+        lambda: custom.delete_namespaced_custom_object(*OBJECTS, "prometheusrules", drifted.NAME), 0.2
+    )
+
+
+def wrong_label(platform: Platform) -> AbstractContextManager[None]:
+    """The monitor of the watch lacks the label by which Prometheus finds it."""
+    custom = k8s.CustomObjectsApi(platform.api)
+    change = {"metadata": {"labels": {LABEL: "nobody"}}}
+    return again(
+        lambda: custom.patch_namespaced_custom_object(*OBJECTS, "podmonitors", drifted.NAME, change), 0.2
+    )

@@ -1,0 +1,99 @@
+"""Flights that are no longer like those of the training are told of, and so is their absence."""
+
+import time
+
+from client import Platform
+from proofs import drifted
+from proofs.run import Check, proof
+from proofs.subjects.serving_gateway import require_part
+
+CALLED = "drift.a_shift_is_called_and_nothing_else"
+VALUES = (drifted.SHIFTED, "values")
+MISSING = (drifted.RENAMED, "missing")
+STARVED = ("rows", "starved")
+WATCHED = {str(month) for month in drifted.SETTINGS.watched_months}
+LAST = str(drifted.LAST)
+
+
+@proof("drift")
+def a_shift_is_called_and_nothing_else(platform: Platform, check: Check) -> None:
+    """Months from which nothing has drifted are silent. Delays at departure that are half an hour longer are
+    called changed by the next verdicts, alone, and their alert arrives with the name of the model and ends.
+    """
+    require_part(platform, check)
+    with drifted.watching(platform) as clean:
+        check.equal(clean.windows, WATCHED, "each watched month is judged")
+        check.equal(clean.changed, set(), "months from which nothing has drifted are not called changed")
+        features = drifted.until_told(platform, set())
+        check(VALUES in features, "Prometheus shows the verdict on each column", shown=features)
+        check.equal(drifted.stays_silent(platform), set(), "no alert is pending or fires")
+        before, began = drifted.histogram(platform), time.time()
+        drifted.shift(platform)
+        found, after = drifted.next_look(platform, clean), drifted.histogram(platform)
+        check.equal(
+            found.changed, {(LAST, *VALUES)}, "the next verdicts call the shifted column changed, alone"
+        )
+        check.attach("drift", {"sizes": found.sizes(), "column": drifted.SHIFTED, "minutes": drifted.MINUTES,
+                               "window": LAST, "before": before, "after": after})  # fmt: skip
+        drifted.until_told(platform, {VALUES})
+        alert = drifted.arrive(platform, "FeatureDrifts", began)
+        named = {name: alert["labels"].get(name) for name in ("subject", "about", "model")}
+        right = {"subject": VALUES[0], "about": VALUES[1], "model": drifted.SERVES}
+        check.equal(named, right, "the alert names the column and the model")
+        check(
+            "FeatureDrifts" in drifted.alerting(platform, began, "pending"), "it was pending before it fired"
+        )
+        check.equal(drifted.look_now(platform).changed, found.changed, "the flights are called so still")
+        drifted.shift(platform, -drifted.MINUTES)
+        check.equal(drifted.next_look(platform, found).changed, set(), "shifted back they are as before")
+        drifted.end(platform, alert, began)
+        check.equal(
+            drifted.alerting(platform, began), {"FeatureDrifts"}, "no other alert was pending or fired"
+        )
+
+
+@proof("drift", needs=[CALLED])
+def a_column_that_is_gone_is_named(platform: Platform, check: Check) -> None:
+    """A column that is renamed is missed by its name, in the lake and by an alert, until it has its name
+    again; one that has no values any more is named too.
+    """
+    require_part(platform, check)
+    with drifted.watching(platform) as clean:
+        began = time.time()
+        drifted.rename(platform, drifted.RENAMED, f"{drifted.RENAMED}_miles")
+        found = drifted.next_look(platform, clean)
+        gone = {(window, *MISSING) for window in WATCHED}
+        check.equal(found.changed, gone, "the next verdicts miss the column in each month, and nothing else")
+        drifted.until_told(platform, {MISSING})
+        alert = drifted.arrive(platform, "SchemaChanged", began)
+        named = {name: alert["labels"].get(name) for name in ("subject", "about")}
+        check.equal(named, {"subject": MISSING[0], "about": MISSING[1]}, "the alert names the column")
+        drifted.rename(platform, f"{drifted.RENAMED}_miles", drifted.RENAMED)
+        mended = drifted.next_look(platform, found)
+        check.equal(mended.changed, set(), "with its name again it is as before")
+        drifted.end(platform, alert, began)
+        drifted.empty(platform)
+        bare = {(LAST, drifted.RENAMED, "nulls")}
+        check.equal(drifted.next_look(platform, mended).changed, bare, "a column without values is named")
+
+
+@proof("drift", needs=[CALLED])
+def a_feed_that_is_cut_is_told_of(platform: Platform, check: Check) -> None:
+    """Two months without flights are no silence: the watch says that it starves, and says nothing of columns,
+    until flights come again.
+    """
+    require_part(platform, check)
+    with drifted.watching(platform) as clean:
+        check(drifted.rows(platform, drifted.CUT) > 0, "the last two months have flights")
+        began = time.time()
+        drifted.cut(platform)
+        found = drifted.next_look(platform, clean)
+        check.equal(found.changed, {(LAST, *STARVED)}, "the next verdicts say that the feed starves")
+        shown = drifted.until_told(platform, {STARVED})
+        check.equal(set(shown), {STARVED}, "nothing is said of columns")
+        alert = drifted.arrive(platform, "DriftDetectorStarved", began)
+        check.equal(alert["labels"].get("model"), drifted.SERVES, "the alert names the model")
+        check.equal(drifted.look_now(platform).changed, found.changed, "it is said as long as nothing comes")
+        drifted.refill(platform)
+        check.equal(drifted.next_look(platform, found).changed, set(), "with flights again it is as before")
+        drifted.end(platform, alert, began)
