@@ -29,7 +29,7 @@ class Cause:
 
 
 def _reported(alert: str, what: str) -> Cause:
-    return Cause(f"reported: an exporter of the proof's own tells of {what}", partial(reported, alert=alert))
+    return Cause(f"reported: {what}", partial(reported, alert=alert))
 
 
 _ROUTE = Cause(

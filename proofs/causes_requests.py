@@ -49,7 +49,8 @@ def mlflow_fails(scene: Scene) -> Iterator[None]:
     platform, mlflow = scene.platform, scene.platform.mlflow()
     known = mlflow.get_experiment_by_name(EXPERIMENT)
     run = mlflow.create_run(known.experiment_id if known else mlflow.create_experiment(EXPERIMENT))
-    account = tuple(platform.access[f"MLFLOW_TRACKING_{each}"] for each in ("USERNAME", "PASSWORD"))
+    access = platform.access
+    account = (access["MLFLOW_TRACKING_USERNAME"], access["MLFLOW_TRACKING_PASSWORD"])
     place = {"path": NOWHERE, "run_id": run.info.run_id}
     address = platform.local("MLFLOW_TRACKING_URI").geturl()
     try:
