@@ -12,7 +12,7 @@ from proofs.damage import meanwhile
 from proofs.exporter import ROUTE
 from proofs.scene import Scene
 
-EVERY = 0.25
+EVERY = 0.5
 """Seconds between two requests."""
 EXPERIMENT = "probes"
 NOWHERE = "probe/nothing"
