@@ -3,12 +3,13 @@ reported.
 """
 
 import base64
+import json
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace as Some
@@ -37,8 +38,10 @@ from proofs import (
     exporter,
     outages,
     probe,
+    rollouts,
     scene,
 )
+from proofs import models as known_models
 from proofs.causes_reported import SERIES, WELL
 from proofs.run import Broken, Check, Skip
 from proofs.subjects import monitoring_alerts
@@ -215,6 +218,33 @@ def test_the_exporter_refuses_one_page_and_no_other(
     assert [http.get(page).status_code for page in pages] == [200, 200, 200]
 
 
+def platform_at(http: httpx.Client, read: int) -> Any:
+    """Its exporter is the process of the test, of which Prometheus reads so many pages."""
+    platform = MagicMock()
+    platform.forward.return_value = Some(local_port=http.base_url.port)
+    platform.prometheus.return_value = {"result": [{"value": [0, str(read)]}]}
+    return platform
+
+
+@pytest.mark.parametrize("read", [1, 2])
+def test_the_exporter_begins_anew_is_waited_for_and_goes(
+    telling: tuple[httpx.Client, exporter.Exporter], monkeypatch: pytest.MonkeyPatch, read: int
+) -> None:
+    http, left = telling
+    left.refuse(exporter.TARGET, True)  # By a run that was killed.
+    course: list[Any] = []
+    monkeypatch.setattr(exporter, "PATIENCE", 0)
+    monkeypatch.setattr(probe, "workload_image", lambda _: IMAGE)
+    monkeypatch.setattr(client, "deploy", lambda _, __, objects: course.append(objects[-1]))
+    monkeypatch.setattr(client, "delete_workloads", lambda _, name: course.append(name))
+    rule = {"kind": "PrometheusRule"}
+    waited = pytest.raises(ClientError, match="Prometheus to read") if read < 2 else nullcontext()
+    with waited, exporter.running(platform_at(http, read), rule, routed=False):
+        assert http.get(exporter.TARGET).status_code == 200
+        course.append("at work")
+    assert course == [rule, *(["at work"] if read == 2 else []), exporter.NAME]
+
+
 def test_prometheus_reads_both_pages_apart_and_keeps_the_labels_of_figures() -> None:
     *_, monitor = exporter.objects(IMAGE, routed=False)
     figures, target = monitor["spec"]["podMetricsEndpoints"]
@@ -279,6 +309,38 @@ def test_the_view_goes_also_when_queries_do_not_fail(monkeypatch: pytest.MonkeyP
         raise AssertionError("it was taken for a cause")
     run = platform.postgres().__enter__().execute.call_args_list
     assert [str(each.args[0]).split()[0] for each in run] == ["CREATE", "GRANT", "DROP"]
+
+
+def test_the_failing_model_is_asked_by_its_service_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    course: list[Any] = []
+    asked = {"inputs": [{"name": "carrier", "data": ["UA"]}]}
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        course.append((request.url.path, json.loads(request.content)["inputs"][0]["data"]))
+        return httpx.Response(500)
+
+    def client_of(_: Any, service: str) -> httpx.Client:
+        course.append(service)
+        return httpx.Client(base_url="http://model.test", transport=httpx.MockTransport(answers))
+
+    def serve(_: Any, kind: str) -> str:
+        course.append(kind)
+        return "3"
+
+    monkeypatch.setattr(rollouts, "remove", lambda _: course.append("removed"))
+    monkeypatch.setattr(rollouts, "serve", serve)
+    monkeypatch.setattr(client.models, "example", lambda *_: asked)
+    monkeypatch.setattr(known_models, "client_of", client_of)
+    platform: Any = None
+    with scene.failing_model(platform) as model:
+        on: Any = Some(model=model)
+        with causes_requests.model_fails(on):
+            pass
+    path = f"/v2/models/{rollouts.NAME}/infer"
+    service = f"{rollouts.NAME}-v3-predictor"
+    begins = ["removed", rollouts.FAILING, service, (path, [rollouts.UNKNOWN])]
+    assert course[:4] == begins
+    assert course[-1] == "removed"
 
 
 # --- objects ------------------------------------------------------------------------------------------------
