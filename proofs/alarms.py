@@ -13,7 +13,6 @@ from client import Platform, outputs
 
 RECEIVER = (outputs.NAMESPACE_WORKLOADS, "receive-alerts", 80)
 HEARTBEAT = "Watchdog"
-PENDING = 'ALERTS{{alertname="{alert}", alertstate="pending"}}'
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Told:
     violated: float
     """When its condition held first."""
     pending: bool
-    """Whether it was seen waiting before it fired."""
+    """Whether it was seen waiting before it fired, or need not wait."""
     received: float
     allowed: float
     """Seconds from one to the other that the settings allow: scrape, evaluation, `for` and group wait."""
@@ -59,11 +58,10 @@ def firing(platform: Platform) -> set[str]:
 
 
 def rules(platform: Platform) -> dict[str, dict[str, Any]]:
-    """The loaded alerts by name, each with the `interval` of its group."""
+    """The loaded alerts by name, each with the `interval` of its group; of two the one that waits less."""
     groups = platform.prometheus("rules", type="alert")["groups"]
-    return {
-        rule["name"]: {**rule, "interval": group["interval"]} for group in groups for rule in group["rules"]
-    }
+    found = [{**rule, "interval": group["interval"]} for group in groups for rule in group["rules"]]
+    return {rule["name"]: rule for rule in sorted(found, key=lambda rule: -rule["duration"])}
 
 
 def ways(platform: Platform, alerts: Collection[str], since: float) -> list[Told]:
@@ -74,14 +72,17 @@ def ways(platform: Platform, alerts: Collection[str], since: float) -> list[Told
         Told(
             alert=alert,
             violated=first(platform, loaded[alert]["query"], since, now),
-            pending=bool(
-                series(platform, f'ALERTS{{alertname="{alert}", alertstate="pending"}}', since, now)
-            ),
+            pending=not loaded[alert]["duration"] or bool(series(platform, waits(alert), since, now)),
             received=arrived[alert],
             allowed=around + loaded[alert]["interval"] + loaded[alert]["duration"],
         )
         for alert in alerts
     ]
+
+
+def waits(alert: str) -> str:
+    """The query that has an answer while the alert waits to fire."""
+    return f'ALERTS{{alertname="{alert}", alertstate="pending"}}'
 
 
 def first(platform: Platform, query: str, since: float, until: float) -> float:

@@ -9,19 +9,22 @@ from kubernetes import client as k8s
 from client import Platform, alerts, outputs
 from client.waiting import until
 from proofs import alarms
+from proofs.damage import NAME, monitoring_object
 
 ALERT = "MlflowDown"
 RULES = "mlflow"
 """The PrometheusRule that it is in."""
 LABEL = "app.kubernetes.io/part-of"
+NOBODYS = "FaultNobodyCauses"
+"""An alert that no proof has ever seen."""
 
 
 @contextmanager
-def muted(platform: Platform) -> Iterator[None]:
+def muted(platform: Platform, alert: str = ALERT) -> Iterator[None]:
     """Somebody silenced an alert and forgot it."""
     made = alerts.silence(
         platform,
-        ALERT,
+        alert,
         namespace=None,
         lasting=timedelta(hours=1),
         by="fault",
@@ -50,3 +53,18 @@ def unheard(platform: Platform) -> Iterator[None]:
         yield
     finally:
         mark(label)
+
+
+@contextmanager
+def uncaused(platform: Platform) -> Iterator[None]:
+    """Somebody has added an alert, and nothing that causes it."""
+    rule = {"alert": NOBODYS, "expr": "vector(0) > 1"}
+    spec = {"groups": [{"name": NAME, "rules": [rule]}]}
+
+    def wait(loaded: bool) -> None:
+        until(lambda: (NOBODYS in alarms.rules(platform)) == loaded, f"{NOBODYS} to be read or gone", 180)
+
+    with monitoring_object(platform, "PrometheusRule", "prometheusrules", spec):
+        wait(True)
+        yield
+    wait(False)

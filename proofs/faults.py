@@ -764,9 +764,18 @@ def _of_scaling() -> tuple[Fault, ...]:
 
 def _of_monitoring() -> tuple[Fault, ...]:
     alerts = ("monitoring.every_dead_server_is_told_of",)
+    others = ("monitoring.every_other_alert_is_told_of",)
     return (
         Fault("muted-alert", damage_alerts.muted, alerts, (damage_alerts.ALERT,), seconds=1200.0),
         Fault("unheard-rules", damage_alerts.unheard, alerts, (damage_alerts.ALERT,), seconds=1200.0),
+        Fault("uncaused-alert", damage_alerts.uncaused, others, (damage_alerts.NOBODYS,), seconds=2700.0),
+        Fault(
+            "muted-target",
+            lambda platform: damage_alerts.muted(platform, "TargetDown"),
+            others,
+            ("TargetDown to be received as firing",),
+            seconds=2700.0,
+        ),
         Fault(
             "panel-of-nobody",
             damage_monitoring.panel_of_nobody,

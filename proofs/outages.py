@@ -61,6 +61,8 @@ DEAD = {
     "PrometheusAdapterDown": Server(outputs.NAMESPACE_SERVING, "prometheus-adapter"),
 }
 """By alert the server that it is about."""
+WITHOUT_TARGETS = "MonitorWithoutTargets"
+"""It says besides that their monitors find nothing."""
 
 
 def there(platform: Platform) -> dict[str, Server]:

@@ -18,6 +18,7 @@ import workloads
 from infra import alerts, parts
 from infra.settings import PlatformSettings
 from infra.settings_base import Resources
+from proofs import alarms, causes, outages
 from seatrial.context import CHECKOUT
 
 FOLDER = CHECKOUT / "docs" / "reference"
@@ -52,6 +53,19 @@ What alerts and dashboards read instead of an expression of their own.
 
 | value | window | component | of |
 | --- | --- | --- | --- |"""
+OF_CAUSES = """
+## How each is seen to fire
+
+Two proofs cause all alerts that are loaded and follow each to the receiver, and its end:
+`monitoring.every_dead_server_is_told_of` and `monitoring.every_other_alert_is_told_of`, which fails where
+nothing causes an alert. Those of the drift watch are caused by the proofs of `drift`.
+
+What a machine for tests must not have, and what would take hours, is *reported*: an exporter of the proof's
+own tells the figures under the labels of the real one. From the rule on all is as it would be; that the
+real exporter tells just these figures is not shown by that.
+
+| alert | caused by |
+| --- | --- |"""
 
 
 def pages() -> dict[str, str]:
@@ -132,7 +146,7 @@ def _docstrings(of: type) -> dict[str, str]:
 
 
 def alerts_page() -> str:
-    """All alerts, with what they say and where to read on; all recorded values."""
+    """All alerts, with what they say and where to read on; all recorded values; how alerts are caused."""
     rules = list(_rules())
     windows = {rule["record"]: _windows(rule["expr"], {}) for _, rule in rules if "record" in rule}
     listed = [_alert(component, rule, windows) for component, rule in rules if "alert" in rule]
@@ -141,7 +155,20 @@ def alerts_page() -> str:
         for component, rule in rules
         if "record" in rule
     ]
-    return "\n".join([OF_ALERTS, *listed, OF_RECORDED, *recorded]) + "\n"
+    return "\n".join([OF_ALERTS, *listed, OF_RECORDED, *recorded, OF_CAUSES, *_causes()]) + "\n"
+
+
+def _causes() -> Iterator[str]:
+    """For each alert what is done to see it."""
+    dead = {
+        alert: f"`{server.namespace}/{server.name}` has no pods" for alert, server in outages.DEAD.items()
+    }
+    dead[outages.WITHOUT_TARGETS] = "all of these servers have no pods, so their monitors have no targets"
+    others = {alert: cause.how for alert, cause in causes.CAUSES.items()}
+    drift = dict.fromkeys(causes.DRIFT, "the proofs of `drift`")
+    always = {alarms.HEARTBEAT: "nothing: it always fires, and is missed when it does not arrive"}
+    for alert, how in sorted((dead | others | drift | always).items()):
+        yield f"| [{alert}](../runbooks/{alert}.md) | {how} |"
 
 
 def _rules() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """What goes wrong is told: caused here, and seen on its whole way, from the sample to the receiver."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from client import Platform
 from client.waiting import until
 from proofs import alarms, outages
+from proofs.alarms import Told
 from proofs.run import Check, proof
 
 LOCAL = "local"
@@ -16,7 +17,6 @@ PATIENCE = 360
 """Seconds until all alerts arrived. Windows of two minutes are in some of them."""
 AT_MOST = 20.0
 """Seconds from the sample to the receiver, with the settings of the local stack."""
-WITHOUT_TARGETS = "MonitorWithoutTargets"
 
 
 @proof("monitoring")
@@ -25,12 +25,19 @@ def every_dead_server_is_told_of(platform: Platform, check: Check) -> None:
     if platform.name != LOCAL:
         check.skip("it takes every server of the platform away for minutes")
     servers = outages.there(platform)
-    expected = {*servers, WITHOUT_TARGETS}
+    expected = {*servers, outages.WITHOUT_TARGETS}
     quiet(platform)
     began = time.time()
     with outages.away(platform, servers.values()):
         arrive(platform, expected, began, "firing")
         ways = alarms.ways(platform, sorted(expected), began)
+    judge(check, ways)
+    arrive(platform, expected, began, "resolved")
+    check(not (alarms.firing(platform) & expected), "none of them fires any more")
+
+
+def judge(check: Check, ways: Sequence[Told]) -> None:
+    """Each waited before it fired, and nearly all arrived as soon as they must."""
     check.attach("alerts", [{**asdict(way), "took": way.took} for way in ways])
     for way in ways:
         check(way.pending, f"{way.alert} waited before it fired")
@@ -39,22 +46,22 @@ def every_dead_server_is_told_of(platform: Platform, check: Check) -> None:
     check(share <= 0.05, "19 of 20 alerts arrived in the time that the settings allow", late=late)
     p95 = float(np.quantile([way.took for way in ways], 0.95))
     check(p95 <= AT_MOST, f"19 of 20 alerts arrived within {AT_MOST:g} s", p95=round(p95, 1))
-    arrive(platform, expected, began, "resolved")
-    check(not (alarms.firing(platform) & expected), "none of them fires any more")
 
 
-def quiet(platform: Platform) -> None:
-    """Wait until nothing fires that was caused before."""
+def quiet(platform: Platform, patience: float | None = None) -> None:
+    """Wait until nothing fires that was caused before; `patience` is PATIENCE where nothing is said."""
     until(
         lambda: not alarms.firing(platform),
         lambda: f"nothing to fire; there are {', '.join(sorted(alarms.firing(platform)))}",
-        PATIENCE,
+        PATIENCE if patience is None else patience,
         every=2,
     )
 
 
-def arrive(platform: Platform, expected: Collection[str], since: float, status: str) -> None:
-    """Wait until each of these alerts was received as `status`."""
+def arrive(
+    platform: Platform, expected: Collection[str], since: float, status: str, patience: float | None = None
+) -> None:
+    """Wait until each of these alerts was received as `status`, for PATIENCE where nothing else is said."""
 
     def missing() -> set[str]:
         return set(expected) - set(alarms.received(platform, since, status))
@@ -62,6 +69,6 @@ def arrive(platform: Platform, expected: Collection[str], since: float, status: 
     until(
         lambda: not missing(),
         lambda: f"{', '.join(sorted(missing()))} to be received as {status}",
-        PATIENCE,
+        PATIENCE if patience is None else patience,
         every=2,
     )

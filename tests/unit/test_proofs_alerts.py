@@ -78,7 +78,7 @@ def way(alert: str, **changes: Any) -> alarms.Told:
 @pytest.fixture
 def seen(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What is told of two dead servers; tests change it."""
-    told: dict[str, Any] = {"TrinoDown": {}, "MlflowDown": {}, subject.WITHOUT_TARGETS: {}}
+    told: dict[str, Any] = {"TrinoDown": {}, "MlflowDown": {}, outages.WITHOUT_TARGETS: {}}
     monkeypatch.setattr(outages, "there", lambda _: {"TrinoDown": TRINO, "MlflowDown": MLFLOW})
     monkeypatch.setattr(alarms, "firing", lambda _: set())
     monkeypatch.setattr(alarms, "received", lambda *_: dict.fromkeys(told, 0.0))
