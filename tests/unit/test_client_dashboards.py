@@ -81,7 +81,7 @@ def test_a_panel_is_asked_for_the_span_with_grafanas_interval() -> None:
 
 @pytest.mark.parametrize(
     ("scrape", "seconds", "step", "interval"),
-    [(30, 600, 15, 120), (30, 7200, 60, 120), (30, 86400, 720, 750), (15, 600, 7.5, 60), (5, 60, 2.5, 20)],
+    [(30, 600, 15, 120), (30, 7200, 60, 120), (30, 86400, 720, 750), (15, 600, 7.5, 60), (5, 60, 2.5, 60)],
 )
 def test_steps_and_intervals_follow_the_span(
     scrape: float, seconds: float, step: float, interval: float
