@@ -24,6 +24,8 @@ CONFIG: dict[str, str | int | float | bool] = {
     "rate": 50.0, "seconds": 16.0, "connections": 8, "seed": 13, "key_header": outputs.GATEWAY_KEY_HEADER,
 }  # fmt: skip
 """So many requests a side and pair tell a p99."""
+CPU = "1"
+"""For the generator, which must be on time beside what it measures."""
 PORT = 8080
 """Of the model server, in its pod."""
 
@@ -116,9 +118,8 @@ def measure(platform: Platform, plan: Plan) -> Iterator[Taken]:
     with launching(platform, "serving"):
         for block in plan.blocks(PAIRS_A_LAUNCH):
             orders = {str(turn.number): " ".join(turn.order) for turn in block}
-            printed = launch(
-                platform, Launch("serving", plan.image, {**told, "orders": orders}, beside=beside)
-            )
+            wanted = Launch("serving", plan.image, {**told, "orders": orders}, beside=beside, cpu=CPU)
+            printed = launch(platform, wanted)
             for turn, found in zip(block, read(printed.text, block).values(), strict=True):
                 yield Taken(
                     turn=turn,
