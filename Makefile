@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A process for each core; what needs the machine for itself stays in one of them (tests/conftest.py).
+SIDE_BY_SIDE := -n logical
 
 # Debian ships Python's venv module apart.
 INSTALL_VENV = $(if $(findstring --no-install,$(FLAGS)),echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3,echo "Installing python3-venv"; apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)
@@ -31,11 +33,11 @@ check: $(READY) ## lint, formatting, types
 
 test: $(READY) ## all tests but the long fault runs
 	$(BIN)/seatrial setup --parts core $(FLAGS)
-	$(BIN)/pytest -m "not faults" $(PYTEST)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not faults" $(PYTEST)
 
 test-faults: $(READY) ## everything, with kills, full disks and dead parts
 	$(BIN)/seatrial setup --parts core $(FLAGS)
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST)
 
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Seatrial needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version). Name another with: make PYTHON=python3.12 …" >&2; exit 3; }

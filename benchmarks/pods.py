@@ -42,6 +42,8 @@ class Launch:
     starter: Starter = "torchrun"
     beside: Mapping[str, str] = field(default_factory=dict)
     """Labels of pods of which one must be on the same node."""
+    cpu: str = "200m"
+    """What each pod asks for: its share where others want the processor too."""
 
     @property
     def name(self) -> str:
@@ -189,7 +191,7 @@ def _service(wanted: Launch) -> dict[str, Any]:
 
 
 def _job(wanted: Launch) -> dict[str, Any]:
-    main = pods.container(wanted.image, "-", [], cpu="200m", memory="512Mi", memory_limit="2Gi")
+    main = pods.container(wanted.image, "-", [], cpu=wanted.cpu, memory="512Mi", memory_limit="2Gi")
     main["command"] = _command(wanted)
     main["resources"]["limits"]["cpu"] = str(2 * wanted.processes)
     main["env"] += [

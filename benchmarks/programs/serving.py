@@ -25,6 +25,8 @@ def plan(told: dict[str, Any], target: dict[str, str], turn: int) -> Plan:
         url=target["url"],
         connect=target.get("connect", ""),
         rate=told["rate"],
+        arrival=told["arrival"],
+        early=told["early"],
         seconds=told["seconds"] + WARM_UP,
         seed=told["seed"] + turn,
         connections=told["connections"],
