@@ -26,7 +26,6 @@ def plan(told: dict[str, Any], target: dict[str, str], turn: int) -> Plan:
         connect=target.get("connect", ""),
         rate=told["rate"],
         arrival=told["arrival"],
-        early=told["early"],
         seconds=told["seconds"] + WARM_UP,
         seed=told["seed"] + turn,
         connections=told["connections"],

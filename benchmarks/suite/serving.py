@@ -21,8 +21,8 @@ MODEL = "delay"
 SIDES = ("platform", "bare")
 PAIRS_A_LAUNCH = 3
 CONFIG: dict[str, str | int | float | bool] = {
-    "rate": 25.0, "arrival": "constant", "early": 0.01, "seconds": 27.0, "connections": 8,
-    "seed": 13, "key_header": outputs.GATEWAY_KEY_HEADER,
+    "rate": 25.0, "arrival": "constant", "seconds": 27.0, "connections": 8, "seed": 13,
+    "key_header": outputs.GATEWAY_KEY_HEADER,
 }  # fmt: skip
 """So many requests a side and pair tell a p99. They come evenly, and seldom enough that none meets the one
 before it: what is compared is the way of a request, not queues before a model that takes 15 ms."""

@@ -23,6 +23,8 @@ from workloads.common import WorkloadError
 from workloads.generate_load.plan import Plan
 from workloads.generate_load.result import TIMEOUT, Failure, Result, Samples, success
 
+TICK = 0.001
+"""Seconds by which a timer of the event loop may be late: epoll counts milliseconds, and rounds up."""
 LOOK_EVERY = 0.1
 """Seconds after which a stop is noticed at the latest."""
 EXAMPLES = 20
@@ -82,10 +84,9 @@ class Load:
 
     async def _until(self, due: float, stop: asyncio.Event) -> None:
         """Wait by a timer until shortly before, then by turns of the event loop."""
-        early = self.plan.early
         await asyncio.sleep(0)
         while (left := due - self._now()) > 0 and not stop.is_set():
-            await asyncio.sleep(min(left - early, LOOK_EVERY) if left > early else 0)
+            await asyncio.sleep(min(left - TICK, LOOK_EVERY) if left > TICK else 0)
 
     async def _one(self, session: aiohttp.ClientSession, number: int, due: float) -> None:
         """One request to its end."""

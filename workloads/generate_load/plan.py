@@ -33,10 +33,6 @@ class Plan:
     """No more than so many are begun."""
     arrival: str = "poisson"
     """`poisson`: as from many users who know nothing of each other; `constant`: evenly."""
-    early: float = 0.001
-    """Seconds before a request is due at which the generator is awake: a timer of the event loop counts
-    milliseconds, and rounds up. On a machine with other work more of them keep the times, and cost processor
-    time."""
     seed: int = 13
     connections: int = 32
     """The most that are open at once; a request that finds all of them busy waits, and that counts."""
@@ -76,7 +72,7 @@ class Plan:
                     not 0 < getattr(self, name) < math.inf,
                     f"{name} must be above 0, it is {getattr(self, name)}",
                 )
-                for name in ("rate", "seconds", "early", "timeout", "connections")
+                for name in ("rate", "seconds", "timeout", "connections")
             ),
             (
                 self.requests is not None and self.requests < 1,

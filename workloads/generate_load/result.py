@@ -19,11 +19,9 @@ SCHEMA = "seatrial.load/v1"
 ENCODING = "int64, little-endian, zlib, base64; times in microseconds, -1 where there is none"
 TIMEOUT = "timeout"
 LAG_LIMIT = 0.001
-"""Seconds by which the generator may be late, in the median and in 1 of 100 requests,"""
+"""Seconds by which the generator may be late in 1 of 100 requests,"""
 LAG_SHARE = 0.05
-"""or this share of the latency there, if that is more."""
-LAG_AT = {"lag.p50_ms": 0.5, "lag.p99_ms": 0.99}
-"""Where its lateness is looked at."""
+"""or this share of the median latency, if that is more."""
 RATE_OFF = 0.01
 """The share by which the rate may be off."""
 Codes = NDArray[np.int64]
@@ -213,17 +211,17 @@ class Result:
     @property
     def lag(self) -> float:
         """Seconds by which the generator took up 99 of 100 requests late at most."""
-        return _at(0.99, self.samples.lag[self._warm])
+        lags = self.samples.lag[self._warm]
+        return float(np.quantile(lags, 0.99, method="inverted_cdf")) if lags.size else 0.0
 
     @property
     def validity(self) -> list[Condition]:
-        lags, off = self.samples.lag[self._warm], self._rate_off()
         answered = self.samples.latency[self.samples.answered() & self._warm]
-        late = [
-            (name, _at(q, lags), max(LAG_LIMIT, LAG_SHARE * _at(q, answered))) for name, q in LAG_AT.items()
-        ]
+        middle = float(np.median(answered)) if answered.size else 0.0
+        limit = max(LAG_LIMIT, LAG_SHARE * middle)
+        off = self._rate_off()
         return [
-            *(Condition(name, ms(lag), ms(limit), lag <= limit) for name, lag, limit in late),
+            Condition("lag.p99_ms", ms(self.lag), ms(limit), self.lag <= limit),
             Condition("rate.off", round(off, 6), RATE_OFF, off <= RATE_OFF),
         ]
 
@@ -298,11 +296,6 @@ def micros(column: Floats) -> Codes:
 
 def seconds(column: Codes) -> Floats:
     return np.where(column < 0, np.nan, column / 1e6)
-
-
-def _at(q: float, seconds: Floats) -> float:
-    """This quantile; 0 of nothing."""
-    return float(np.quantile(seconds, q, method="inverted_cdf")) if seconds.size else 0.0
 
 
 def pack(column: Codes) -> str:
