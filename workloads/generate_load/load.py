@@ -23,8 +23,9 @@ from workloads.common import WorkloadError
 from workloads.generate_load.plan import Plan
 from workloads.generate_load.result import TIMEOUT, Failure, Result, Samples, success
 
-TICK = 0.001
-"""Seconds by which a timer of the event loop may be late: epoll counts milliseconds, and rounds up."""
+TICK = 0.002
+"""Seconds by which a timer of the event loop may be late: epoll counts milliseconds, and rounds up; what else
+the loop has to do then takes another."""
 LOOK_EVERY = 0.1
 """Seconds after which a stop is noticed at the latest."""
 EXAMPLES = 20
