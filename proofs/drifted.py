@@ -265,8 +265,12 @@ def snapshot(platform: Platform) -> str:
 
 
 def told(platform: Platform) -> dict[Change, float]:
-    """What Prometheus has of the last window: 1 where it changed."""
-    query = f'max by (subject, about) (drift_changed{{watch="{WATCH}", model="{SERVES}"}})'
+    """What Prometheus has of the last window: 1 where it changed. The series of a watch that has just gone
+    stay for a while: what was not read lately is not of this one.
+    """
+    series = f'drift_changed{{watch="{WATCH}", model="{SERVES}"}}'
+    lately = f"time() - timestamp({series}) < {2.5 * alarms.scrape_interval(platform):g}"
+    query = f"max by (subject, about) ({series} and {lately})"
     found = platform.prometheus("query", query=query)["result"]
     return {(each["metric"]["subject"], each["metric"]["about"]): float(each["value"][1]) for each in found}
 
