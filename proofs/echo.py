@@ -75,7 +75,11 @@ def manifests(image: str, name: str, *, repeatable: bool = False) -> list[dict[s
     main["readinessProbe"] = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
     template = pods.pod(name, main, restartPolicy="Always")
     selector = {"app.kubernetes.io/name": name}
-    metadata = {"name": name, "namespace": outputs.NAMESPACE_WORKLOADS, "labels": pods.labels(name)}
+    metadata: dict[str, Any] = {
+        "name": name,
+        "namespace": outputs.NAMESPACE_WORKLOADS,
+        "labels": pods.labels(name),
+    }
     again = {outputs.REPEATABLE_LABEL: "true"} if repeatable else {}
     route = {
         "parentRefs": [gateway.parent()],

@@ -8,7 +8,7 @@ import httpx
 import pandas as pd
 
 import workloads
-from client import Platform, models, registry
+from client import Platform, models, outputs, registry
 from client.registry import ModelVersion
 from proofs import probe
 from proofs.subjects import training
@@ -71,7 +71,7 @@ def asked(platform: Platform) -> Asked:
 
 def client_of(platform: Platform, service: str) -> httpx.Client:
     """Speaks to a Service of a model, by a port-forward."""
-    forward = platform.forward(models.outputs.NAMESPACE_WORKLOADS, service, 80)
+    forward = platform.forward(outputs.NAMESPACE_WORKLOADS, service, 80)
     return httpx.Client(base_url=f"http://127.0.0.1:{forward.local_port}", timeout=30, trust_env=False)
 
 
@@ -98,7 +98,7 @@ def flights(platform: Platform, found: ModelVersion) -> pd.DataFrame:
 def instances(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a V1 request; what is missing is null."""
     return [
-        {name: None if pd.isna(value) else value for name, value in row.items()}
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
         for row in rows[list(INPUT_COLUMNS)].astype(object).to_dict("records")
     ]
 

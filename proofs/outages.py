@@ -100,7 +100,12 @@ def bring_back(platform: Platform, servers: Collection[Server]) -> None:
         before = (server.read(platform).metadata.annotations or {}).get(REPLICAS_BEFORE)
         if before is not None:
             server.patch(platform, int(before), None)
-            until(lambda of=server: ready(of.read(platform)) > 0, f"{server.name} to be ready", 300)
+            wait(platform, server)
+
+
+def wait(platform: Platform, server: Server) -> None:
+    """Until one of its pods is ready."""
+    until(lambda: ready(server.read(platform)) > 0, f"{server.name} to be ready", 300)
 
 
 def ready(item: Any) -> int:

@@ -15,6 +15,7 @@ import yaml
 import client
 from client import Platform, gateway, models, outputs, registry, rollouts, traffic
 from client.judging import Limits
+from client.rollout_record import STABLE
 from client.waiting import until
 from proofs import models as known_models
 from workloads.generate_load.load import Running
@@ -124,7 +125,7 @@ def served(platform: Platform, *kinds: str, replicas: int = 1) -> Iterator[list[
     remove(platform)
     try:
         versions = [serve(platform, kind, replicas) for kind in kinds]
-        rollouts.promote(platform, NAME, versions[0], to=rollouts.STABLE)
+        rollouts.promote(platform, NAME, versions[0], to=STABLE)
         yield versions
     finally:
         remove(platform)

@@ -263,7 +263,7 @@ def ends_like(check: Check, found: Outcome, whole: Outcome) -> None:
 
 def went_on_after(check: Check, found: Outcome, step: int) -> None:
     """All ranks took up the same checkpoint, not before this step."""
-    resumed = {said.get("resumed_at") for said in found.result.messages.values()}
+    resumed = {said.get("resumed_at", -1) for said in found.result.messages.values()}
     check(
         len(resumed) == 1 and step <= max(resumed) < STEPS,
         "all ranks went on at one checkpoint before the end",

@@ -44,7 +44,11 @@ class Checkpoints:
             WorkloadError: the object store did not take it; what was saved before stands.
         """
         sha256 = digest(state)
-        entry = {"key": f"{self.prefix}step-{step:08d}-{sha256}", "step": step, "sha256": sha256}
+        entry: dict[str, Any] = {
+            "key": f"{self.prefix}step-{step:08d}-{sha256}",
+            "step": step,
+            "sha256": sha256,
+        }
         others = [each for each in self.kept if each["key"] != entry["key"]]
         kept, dropped = [entry, *others][: self.keep], others[self.keep - 1 :]
         self._put(entry["key"], state)

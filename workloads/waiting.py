@@ -8,7 +8,7 @@ import psycopg
 from workloads.common import WorkloadError, log
 
 
-def once_answered(ask: Callable[[], None], patience: float) -> None:
+def once_answered(ask: Callable[[], object], patience: float) -> None:
     """Do what asks a PostgreSQL database something, again each second until the database answers.
 
     Raises:
@@ -17,7 +17,8 @@ def once_answered(ask: Callable[[], None], patience: float) -> None:
     until = time.monotonic() + patience
     while True:
         try:
-            return ask()
+            ask()
+            return
         except psycopg.OperationalError as error:
             if time.monotonic() > until:
                 raise WorkloadError(f"the database did not answer within {patience:g} s: {error}") from error

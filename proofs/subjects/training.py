@@ -124,9 +124,9 @@ def the_confusion_matrix_can_be_recomputed(platform: Platform, check: Check) -> 
     for name, value in again.items():
         metric = found.run.data.metrics.get(f"test_{name}")
         check.equal(metric, float(value), f"MLflow has the same {name}")
-    for name, value in metrics.summary(labels, scores, logged["threshold"]).items():
-        close = abs(value - logged["metrics"][name]) < 1e-6
-        check(close, f"{name} is the logged one", again=value, logged=logged["metrics"][name])
+    for name, score in metrics.summary(labels, scores, logged["threshold"]).items():
+        close = abs(score - logged["metrics"][name]) < 1e-6
+        check(close, f"{name} is the logged one", again=score, logged=logged["metrics"][name])
     lake = platform.sql(
         f"SELECT carrier, count(*), count_if(arr_delay > {SETTINGS.late_minutes}) "
         f"FROM iceberg.{ingest.SCHEMA}.flights FOR VERSION AS OF {found.version.tags['snapshot_id']} "
