@@ -6,7 +6,7 @@ from client import Platform
 from infra import settings
 from local.cluster import Cluster
 from local.errors import LocalError
-from local.images import workload_image
+from local.images import plan, workload_image
 from seatrial.context import CHECKOUT, LOCAL_STACK, cluster_name
 
 
@@ -28,7 +28,12 @@ def connect(stack: str) -> Platform:
 
 
 def workloads_run_in(stack: str, image: str | None) -> str:
-    """The image of the reference workloads: built here for the local stack, named by the caller elsewhere."""
+    """The image of the reference workloads: built here for the local stack, named by the caller elsewhere.
+
+    Raises:
+        LocalError: the one of the workloads as they are now was not built; pods would wait for it.
+        typer.BadParameter: the stack is not local, and none is named.
+    """
     if image:
         return image
     if stack != LOCAL_STACK:
@@ -36,4 +41,10 @@ def workloads_run_in(stack: str, image: str | None) -> str:
             f"stack {stack} takes images from your registry; name the one that `seatrial images push` made",
             param_hint="--image",
         )
-    return workload_image(CHECKOUT).name
+    built = workload_image(CHECKOUT)
+    if plan([built]):
+        raise LocalError(
+            f"the workloads have changed since they were built: image {built.name} is not there",
+            "bring the platform up to date with `seatrial up`, or name another image with --image",
+        )
+    return built.name
