@@ -18,8 +18,6 @@ UNSEEN = ("PredictionsDrift",)
 """What no proof causes yet: it is FeatureDrifts for verdicts on predictions."""
 BRINGS = ("ship_predictions", "react")
 """Workloads that bring alerts and need not run here: the proof brings their rules."""
-SOON = "5s"
-"""`for` of the rules that the proof brings: as on the local stack."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,7 @@ def brought(image: str) -> list[dict[str, Any]]:
         for each in workloads.manifest(workload, image):
             if each["kind"] == "PrometheusRule":
                 name = f"probe-{each['metadata']['name']}"
-                rules = [
-                    {**rule, "for": SOON} if "for" in rule else rule
-                    for group in each["spec"]["groups"]
-                    for rule in group["rules"]
-                ]
+                rules = [alarms.hastened(rule) for group in each["spec"]["groups"] for rule in group["rules"]]
                 spec = {"groups": [{"name": name, "rules": rules}]}
                 found.append(watched(each["apiVersion"], each["kind"], name, spec))
     return found

@@ -43,6 +43,16 @@ def meanwhile(meddle: Callable[[], None], every: float) -> Iterator[None]:
         watcher.join()
 
 
+def again(act: Callable[[], object], every: float = 0.5) -> AbstractContextManager[None]:
+    """Act every so many seconds; what it is about may not be there yet, or be gone."""
+
+    def tried() -> None:
+        with suppress(Exception):  # Whatever Trino or Kubernetes says to it.
+            act()
+
+    return meanwhile(tried, every)
+
+
 @contextmanager
 def changed_table(platform: Platform, statement: str) -> Iterator[None]:
     """Run a statement that changes the flights (`{table}`), and roll the table back to what was loaded."""

@@ -2,27 +2,16 @@
 is the proofs' own, which is there only while they run.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 from kubernetes import client as k8s
 
 from client import Platform, outputs
 from proofs import drifted
-from proofs.damage import meanwhile
+from proofs.damage import again
 
 OBJECTS = ("monitoring.coreos.com", "v1", outputs.NAMESPACE_WORKLOADS)
 LABEL = "app.kubernetes.io/part-of"
-
-
-def again(act: Callable[[], None], every: float = 0.5) -> AbstractContextManager[None]:
-    """Act again and again; what it is about may not be there yet, or be gone."""
-
-    def meddle() -> None:
-        with suppress(Exception):  # Whatever Trino or Kubernetes says to it.
-            act()
-
-    return meanwhile(meddle, every)
 
 
 def healed_shift(platform: Platform) -> AbstractContextManager[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from client import Platform
 from proofs import booking, shipped
-from proofs.damage import meanwhile
+from proofs.damage import again
 from workloads.ship_predictions import quality
 from workloads.ship_predictions.quality import Figures
 
@@ -33,19 +33,9 @@ UPDATE outcome_changes SET xid = pg_current_xact_id() WHERE xid = '{TO_COME}'
 """
 
 
-def again(platform: Platform, statement: str, every: float) -> AbstractContextManager[None]:
-    """Run a statement of Trino's again and again; what it is about may not be there yet, or be written to."""
-
-    def act() -> None:
-        with suppress(Exception):  # Whatever Trino says to it.
-            platform.sql(statement)
-
-    return meanwhile(act, every)
-
-
 def lost_rows(platform: Platform) -> AbstractContextManager[None]:
     """Predictions that are in the lake vanish from it, one after the other."""
-    return again(platform, LOSE, 1.0)
+    return again(lambda: platform.sql(LOSE), 1.0)
 
 
 @contextmanager
@@ -64,7 +54,8 @@ def postdated_corrections(platform: Platform) -> Iterator[None]:
 @contextmanager
 def flattering_view(platform: Platform) -> Iterator[None]:
     """The view calls each version better than its rows do."""
-    with again(platform, flattering(), 1.0):
+    better = flattering()
+    with again(lambda: platform.sql(better), 1.0):
         yield
     with suppress(Exception):  # It is not there before the first shipper.
         platform.sql(f"CREATE OR REPLACE VIEW {SETTINGS.place}.live_quality AS {honest()}")

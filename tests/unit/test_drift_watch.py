@@ -20,6 +20,7 @@ import workloads
 from react import policy
 from react.decide import Alert, decide
 from tests.unit import real_flights
+from tests.unit.objects import Objects
 from workloads import common
 from workloads.common import HopelessError, WorkloadError
 from workloads.react.manifest import POLICY
@@ -33,21 +34,6 @@ from workloads.watch_drift.watch import Look, Store, Watch
 
 IMAGE = "registry.example/seatrial/workloads:0123"
 SMALL = config.WatchDrift(last_reference=2, first_watched=3, last_watched=4, report=False)
-
-
-class Objects:
-    """An object store."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def get_object(self, Bucket: str, Key: str) -> Any:
-        if Key not in self.kept:
-            raise KeyError("NoSuchKey")
-        return {"Body": Some(read=lambda: self.kept[Key])}
-
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
-        self.kept[Key] = Body
 
 
 class Database:

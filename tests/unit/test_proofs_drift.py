@@ -26,6 +26,7 @@ from proofs.run import REGISTRY, Result, run_one
 from proofs.subjects import drift
 from tests.unit import real_flights
 from tests.unit.lake import Lake
+from tests.unit.objects import Objects
 from workloads.common import WorkloadError
 from workloads.train_delay.features import WEATHER
 from workloads.watch_drift import flights, table
@@ -43,24 +44,6 @@ CONDITIONS = {
     "SchemaChanged": ("drift_changed", {"kind": "schema"}),
     "DriftDetectorStarved": ("drift_starved", {}),
 }
-
-
-class Objects:
-    """An object store."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-
-    def get_object(self, Bucket: str, Key: str) -> Any:
-        if Key not in self.kept:
-            raise KeyError("NoSuchKey")
-        return {"Body": Some(read=lambda: self.kept[Key])}
-
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
-        self.kept[Key] = Body
-
-    def delete_object(self, Bucket: str, Key: str) -> None:
-        self.kept.pop(Key, None)
 
 
 class Here:
