@@ -66,6 +66,15 @@ def rules(platform: Platform) -> dict[str, dict[str, Any]]:
     return {rule["name"]: rule for rule in sorted(found, key=lambda rule: -rule["duration"])}
 
 
+def delivers(platform: Platform) -> bool:
+    """Whether Prometheus knows an Alertmanager.
+
+    After it has read a changed configuration it knows none for up to 5 s. An alert that begins to fire just
+    then is lost, and sent again a minute later (2.53, prometheus/prometheus#13064).
+    """
+    return bool(platform.prometheus("alertmanagers")["activeAlertmanagers"])
+
+
 def hastened(rule: dict[str, Any]) -> dict[str, Any]:
     """The same rule, which does not wait for long; one that does not wait stays as it is."""
     return {**rule, "for": SOON} if "for" in rule else rule

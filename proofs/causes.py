@@ -37,7 +37,9 @@ _ROUTE = Cause(
     causes_requests.route_fails,
 )
 CAUSES = {
-    # Whose windows are ten minutes come first: they end last.
+    # While Prometheus reads another configuration an alert may be lost: nothing else is wrong yet.
+    "RuleEvaluationFails": Cause("a rule of the proof's own cannot be evaluated", causes_objects.rule_fails),
+    # Whose windows are ten minutes come next: they end last.
     "TrinoQueriesFail": Cause(
         "eight queries read a view at which PostgreSQL fails", causes_requests.queries_fail
     ),
@@ -55,7 +57,6 @@ CAUSES = {
     "MlflowErrors": Cause(
         "a run's artifact is asked for that the object store does not have", causes_requests.mlflow_fails
     ),
-    "RuleEvaluationFails": Cause("a rule of the proof's own cannot be evaluated", causes_objects.rule_fails),
     "ModelServerDown": Cause(
         "a pod with the label of a served model listens to nobody", causes_objects.model_is_deaf
     ),

@@ -12,12 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import client
 from client import Platform, outputs
-from proofs import probe
-from proofs.exporter import TARGET, watched
+from client.waiting import until
+from proofs import alarms, probe
+from proofs.exporter import PATIENCE, TARGET, watched
 from proofs.scene import Scene
 from workloads import pods
 
 RULE, DEAF, ENDS, UNMADE = "probe-fails", "probe-deaf", "probe-ends", "probe-unmade"
+CANNOT = "probe:cannot_be_evaluated"
 LIFE, LEFT = timedelta(hours=24), timedelta(hours=1)
 """Of the certificate that ends: cert-manager renews when a third is left, which is eight hours."""
 MODEL_PORT = 8080
@@ -41,11 +43,21 @@ def added(scene: Scene, name: str, *objects: dict[str, Any]) -> Iterator[None]:
 
 @contextmanager
 def rule_fails(scene: Scene) -> Iterator[None]:
-    """A rule can be read and not evaluated: many targets are up on both sides of its operator."""
-    rule = {"record": "probe:cannot_be_evaluated", "expr": "up + on() up"}
+    """A rule can be read and not evaluated: many targets are up on both sides of its operator. Prometheus has
+    read it, and delivers alerts again.
+    """
+    rule = {"record": CANNOT, "expr": "up + on() up"}
     spec = {"groups": [{"name": RULE, "interval": "5s", "rules": [rule]}]}
     with added(scene, RULE, watched("monitoring.coreos.com/v1", "PrometheusRule", RULE, spec)):
+        until(lambda: loaded(scene.platform), f"Prometheus to read rule {CANNOT}", PATIENCE)
+        until(lambda: alarms.delivers(scene.platform), "Prometheus to know an Alertmanager", PATIENCE)
         yield
+
+
+def loaded(platform: Platform) -> bool:
+    """Whether Prometheus has the rule that fails."""
+    groups = platform.prometheus("rules", type="record")["groups"]
+    return any(rule["name"] == CANNOT for group in groups for rule in group["rules"])
 
 
 @contextmanager

@@ -367,7 +367,9 @@ def test_what_was_added_goes_also_after_an_error(monkeypatch: pytest.MonkeyPatch
     course: list[str] = []
     monkeypatch.setattr(client, "deploy", lambda _, name, __: course.append(f"+{name}"))
     monkeypatch.setattr(client, "delete_workloads", lambda _, name: course.append(f"-{name}"))
-    on: Any = Some(platform=None)
+    known: list[Any] = [{"rules": [{"name": causes_objects.CANNOT}]}]
+    answer = {"groups": known, "activeAlertmanagers": ["it"]}
+    on: Any = Some(platform=Some(prometheus=lambda *_, **__: answer))
     for cause in (
         causes_objects.rule_fails,
         causes_objects.certificate_ends,
@@ -380,6 +382,24 @@ def test_what_was_added_goes_also_after_an_error(monkeypatch: pytest.MonkeyPatch
     course.clear()
     causes_objects.clear(on.platform)
     assert course == [f"-{name}" for name in (named[0], causes_objects.DEAF, *named[1:])]
+
+
+def test_nothing_else_goes_wrong_before_prometheus_has_the_rule_and_delivers_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = {"rules": [{"name": causes_objects.CANNOT}]}
+    rules, managers = iter([[], [read]]), iter([[], ["it"]])
+
+    def prometheus(path: str, **_: str) -> Any:
+        return {"groups": next(rules)} if path == "rules" else {"activeAlertmanagers": next(managers)}
+
+    monkeypatch.setattr(client, "deploy", lambda *_: None)
+    monkeypatch.setattr(client, "delete_workloads", lambda *_: None)
+    on: Any = Some(platform=Some(prometheus=prometheus))
+    assert next(iter(causes.CAUSES)) == "RuleEvaluationFails"
+    with causes_objects.rule_fails(on):
+        assert list(rules) == []
+        assert list(managers) == []
 
 
 # --- the proof and its faults -------------------------------------------------------------------------------
