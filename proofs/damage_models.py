@@ -35,6 +35,16 @@ def changed_object(platform: Platform, uri: str, change: Callable[[bytes], bytes
         store.put_object(Bucket=bucket, Key=key, Body=before)
 
 
+@contextmanager
+def lost_object(platform: Platform, uri: str) -> Iterator[None]:
+    """An object of the store is gone."""
+    store = platform.s3()
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    with changed_object(platform, uri, lambda content: content):
+        store.delete_object(Bucket=bucket, Key=key)
+        yield
+
+
 def wrong_model_file(platform: Platform) -> AbstractContextManager[None]:
     """The registered version has another preprocessing than the one that is served."""
     found = registry.resolve(platform, training.SETTINGS.model)
@@ -49,9 +59,7 @@ def wrong_model_file(platform: Platform) -> AbstractContextManager[None]:
 
 def other_predictions(platform: Platform) -> AbstractContextManager[None]:
     """What the training logged as its predictions is not what it predicted."""
-    found = training.Trained(platform)
-    place = found.run.info.artifact_uri.removeprefix("mlflow-artifacts:/").lstrip("/")
-    uri = f"s3://{outputs.BUCKET_MLFLOW}/{outputs.FOLDER_ARTIFACTS}/{place}/predictions.parquet"
+    uri = predictions_of(training.Trained(platform).run)
 
     def shifted(content: bytes) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -63,6 +71,12 @@ def other_predictions(platform: Platform) -> AbstractContextManager[None]:
             return path.read_bytes()
 
     return changed_object(platform, uri, shifted)
+
+
+def predictions_of(run: Any) -> str:
+    """Where a run keeps what it predicted of its test."""
+    place = run.info.artifact_uri.removeprefix("mlflow-artifacts:/").lstrip("/")
+    return f"s3://{outputs.BUCKET_MLFLOW}/{outputs.FOLDER_ARTIFACTS}/{place}/predictions.parquet"
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import psycopg
 from client import Platform
 from client.rollout_record import CANARY, record_of
 from client.traffic import ROLLOUT, Route
+from proofs import rollouts
 from proofs.damage import meanwhile
+from proofs.damage_models import lost_object, predictions_of
 from proofs.damage_rollouts import meddling
 from proofs.reaction import SCHEMA
 
@@ -44,6 +46,14 @@ def short_memory(platform: Platform) -> Any:
 def lost_intents(platform: Platform) -> Any:
     """What was decided counts as done."""
     return _again_and_again(platform, CLOSED)
+
+
+def lost_scores(platform: Platform) -> Any:
+    """What the served version foretold of its test is gone: nothing can be compared with it."""
+    version = rollouts.registered(platform, rollouts.LITTLE)
+    mlflow = platform.mlflow()
+    run = mlflow.get_run(mlflow.get_model_version(rollouts.NAME, version).run_id)
+    return lost_object(platform, predictions_of(run))
 
 
 def forgotten_canary(platform: Platform) -> Any:

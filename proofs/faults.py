@@ -611,6 +611,18 @@ def _of_the_reaction() -> tuple[Fault, ...]:
             "the intent is there, and open",
             "it was done once",
         ),
+        fault(
+            "falsified-scores",
+            damage_models.other_predictions,
+            "a_version_that_is_not_better_gets_no_traffic",
+            "the new version is not better",
+        ),
+        fault(
+            "lost-scores",
+            damage_reaction.lost_scores,
+            "drift_is_answered_by_a_better_version",
+            "the retraining was done",
+        ),
     )
 
 

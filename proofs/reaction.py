@@ -22,14 +22,17 @@ from workloads.generate_load.load import Running
 NAME = "probe-react"
 SCHEMA = "probe_react"
 SELECTOR = f"app.kubernetes.io/name={NAME}"
-ALERT = "ModelFails"
+ALERT, DRIFT = "ModelFails", "FeatureDrifts"
+"""What is alerted about a version, and about what a model is asked."""
+ROLLBACK, RETRAIN = "rollback", "retrain"
 SHARE = 20.0
 """Percent of the requests that the version has which is alerted about."""
 POLICY = f"""
 cooldown: 1h
 per_day: 5
 rules:
-  - {{name: a version fails, match: {{alertname: {ALERT}, model: {probes.NAME}}}, action: rollback}}
+  - {{name: a version fails, match: {{alertname: {ALERT}, model: {probes.NAME}}}, action: {ROLLBACK}}}
+  - {{name: drift, match: {{alertname: {DRIFT}, model: {probes.NAME}}}, action: {RETRAIN}}}
 """
 
 
@@ -42,14 +45,20 @@ class Reaction:
 
     def tell(self, version: str, status: str, since: datetime) -> None:
         """Post an alert about this version as Alertmanager does."""
-        labels = {"alertname": ALERT, "model": probes.NAME, "version": version, "severity": "critical"}
+        self._post({"alertname": ALERT, "version": version, "severity": "critical"}, status, since)
+
+    def tell_of_drift(self) -> None:
+        """Post that what the model is asked has drifted, as of now."""
+        self._post({"alertname": DRIFT, "severity": "warning"}, "firing", now())
+
+    def _post(self, labels: dict[str, str], status: str, since: datetime) -> None:
         entry = {
             "status": status,
-            "labels": labels,
+            "labels": {**labels, "model": probes.NAME},
             "annotations": {"summary": "posted by a proof"},
             "startsAt": since.isoformat(),
             "endsAt": "0001-01-01T00:00:00Z",
-            "fingerprint": f"probe-{version}",
+            "fingerprint": "-".join(("probe", *labels.values())),
         }
         body = {"version": "4", "receiver": NAME, "truncatedAlerts": 0, "alerts": [entry]}
         self.http.post("/alerts", json=body).raise_for_status()
@@ -61,19 +70,31 @@ class Reaction:
         found: list[dict[str, Any]] = answer.json()["reactions"]
         return found[::-1]
 
-    def rollbacks(self) -> list[dict[str, Any]]:
-        return [each for each in self.trail() if each["action"] == "rollback"]
+    def actions(self, action: str = ROLLBACK) -> list[dict[str, Any]]:
+        """What was decided and is, or was, acted upon."""
+        return [each for each in self.trail() if each["action"] == action]
 
-    def until_finished(self, count: int = 1) -> list[dict[str, Any]]:
-        """The rollbacks, once there are so many and all of them are finished."""
+    def until_finished(self, action: str = ROLLBACK, patience: float = 90) -> list[dict[str, Any]]:
+        """The actions, once there are some and all of them are finished."""
         found: list[dict[str, Any]] = []
 
         def finished() -> bool:
-            found[:] = self.rollbacks()
-            return len(found) >= count and all(each["finished_at"] for each in found)
+            found[:] = self.actions(action)
+            return bool(found) and all(each["finished_at"] for each in found)
 
-        until(finished, lambda: f"the rollback to be finished; the trail has {found}", 90)
+        until(finished, lambda: f"the {action} to be finished; the trail has {found}", patience)
         return found
+
+    def until_noted(self, action: str, words: str, patience: float) -> None:
+        """Wait until an action has noted a step with these words, or has come to its end without."""
+
+        def noted() -> bool:
+            return any(
+                each["finished_at"] or any(words in step["what"] for step in each["steps"])
+                for each in self.actions(action)
+            )
+
+        until(noted, lambda: f"'{words}' in the trail; it has {self.trail()}", patience)
 
     def until_decided(self, code: str, since: datetime) -> dict[str, Any]:
         """The decision with this reason about the alert that fires since then, once there is one."""
@@ -92,12 +113,12 @@ class Reaction:
 
 
 @contextmanager
-def reacting(platform: Platform) -> Iterator[Reaction]:
-    """The controller with an empty trail; nothing of it is left afterwards."""
+def reacting(platform: Platform, training: str = "") -> Iterator[Reaction]:
+    """The controller with an empty trail; `training` is more of its policy. Nothing is left afterwards."""
     remove(platform)
     token = secrets.token_urlsafe(24)
     try:
-        client.deploy(platform, NAME, objects(platform, token), deadline=180)
+        client.deploy(platform, NAME, objects(platform, token, POLICY + training), deadline=180)
         address = platform.address(outputs.NAMESPACE_WORKLOADS, NAME, 80)
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"http://{address}", headers=headers, timeout=30, trust_env=False) as http:
@@ -106,14 +127,14 @@ def reacting(platform: Platform) -> Iterator[Reaction]:
         remove(platform)
 
 
-def objects(platform: Platform, token: str) -> list[dict[str, Any]]:
+def objects(platform: Platform, token: str, policy: str) -> list[dict[str, Any]]:
     metadata = {"name": f"{NAME}-token", "namespace": outputs.NAMESPACE_WORKLOADS}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
     made = workloads.manifest(
         "react",
         probe.workload_image(platform),
         name=NAME,
-        policy=POLICY,
+        policy=policy,
         arguments=["--set", f"schema={SCHEMA}", "--set", "every=2"],
     )
     return [secret, *made]

@@ -18,14 +18,16 @@ from client.judging import Limits
 from client.rollout_record import STABLE
 from client.waiting import until
 from proofs import models as known_models
+from proofs import trainings
 from workloads.generate_load.load import Running
 from workloads.generate_load.plan import Plan
 from workloads.train_delay import config as training
 
 NAME = "probe-rollout"
 """In the registry, on the Gateway, and of its InferenceServices."""
-FIRST, SECOND, FAILING, LATE = "first", "second", "failing", "late"
-"""What a version is: two are the newest delay classifier, one has a fault, one calls every flight late."""
+FIRST, SECOND, FAILING, LATE, LITTLE = "first", "second", "failing", "late", "little"
+"""What a version is: two are the newest delay classifier, one has a fault, one calls every flight late, one
+has learned next to nothing."""
 KIND = "probe"
 """Tag of a registered version that says so."""
 CARRIERS = ("UA", "EV", "DL", "AA", "MQ", "B6")
@@ -36,6 +38,8 @@ RATE = 50.0
 LIMITS = Limits(requests=100, p99_seconds=5.0, p99_ratio=20.0, patience=90)
 """Times are not judged: the machine may be busy with other things, and a benchmark looks at them."""
 
+NEXT_TO_NOTHING = {"epochs": "1", "learning_rate": "1e-6"}
+"""Settings of the training of LITTLE: one look at each flight, and steps that hardly change a weight."""
 CODE = {
     FAILING: f"""
         if (model_input["carrier"] == "{UNKNOWN}").any():
@@ -76,6 +80,8 @@ def registered(platform: Platform, kind: str) -> str:
     tags = {KIND: kind, "of": newest.digest}
     if kind in CODE:
         return log(platform, kind, tags)
+    if kind == LITTLE:
+        return train(platform, tags)
     if not mlflow.search_registered_models(f"name = '{NAME}'"):
         mlflow.create_registered_model(NAME)
     source = f"models:/{newest.model}/{newest.version}"
@@ -109,6 +115,16 @@ def log(platform: Platform, kind: str, tags: dict[str, str]) -> str:
     for key, value in tags.items():
         client_of_registry.set_model_version_tag(NAME, version, key, value)
     return version
+
+
+def train(platform: Platform, tags: dict[str, str]) -> str:
+    """Train a version by settings that teach it next to nothing; its number."""
+    changes = [f"{key}={value}" for key, value in {**NEXT_TO_NOTHING, "model": NAME}.items()]
+    outcome = trainings.run(platform, f"{NAME}-{LITTLE}", config="reference", changes=changes)
+    version = next(said["version"] for said in outcome.result.messages.values() if "version" in said)
+    for key, value in tags.items():
+        platform.mlflow().set_model_version_tag(NAME, version, key, value)
+    return str(version)
 
 
 def serve(platform: Platform, kind: str, replicas: int = 1) -> str:

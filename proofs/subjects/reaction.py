@@ -46,7 +46,7 @@ def an_alert_that_comes_and_goes_acts_once(platform: Platform, check: Check) -> 
         again = reaction.until_decided("cooldown", later)
         check.equal(again["action"], "nothing", "the same alert again does nothing")
         check("is left alone until" in again["reason"], "it says why", reason=again["reason"])
-        check.equal(len(reaction.rollbacks()), 1, "there was one rollback")
+        check.equal(len(reaction.actions()), 1, "there was one rollback")
         check.equal(probes.weights(platform), given, "the traffic stays as it was given")
 
 
@@ -62,7 +62,7 @@ def a_killed_controller_acts_once(platform: Platform, check: Check) -> None:
             began = probes.now()
             reaction.tell(bad, "firing", began)
             reaction.until_decided("rule", began)
-            (intent,) = reaction.rollbacks()
+            (intent,) = reaction.actions()
             check.equal(intent["finished_at"], None, "the intent is there, and open")
             check.equal(probes.weights(platform), before, "nothing was done yet")
             probes.kill(platform)

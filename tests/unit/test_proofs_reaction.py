@@ -22,6 +22,7 @@ from proofs import damage_reaction, faults, reaction, rollouts
 from proofs.reaction import Reaction
 from proofs.run import REGISTRY, Result, run_one
 from proofs.subjects import reaction as subject
+from proofs.subjects import reaction_retraining as retraining
 from react import trail as trails
 from react.act import Rollback
 from react.api import application
@@ -31,6 +32,8 @@ from react.policy import parse
 from react.trail import Trail
 from tests.unit.booking_service import listening
 from tests.unit.rollout_world import World
+from workloads.settings import changed as settings_changed
+from workloads.train_delay import config
 
 ANSWERED = "an_alert_about_a_version_is_answered_by_its_rollback"
 FLAPPING = "an_alert_that_comes_and_goes_acts_once"
@@ -194,7 +197,7 @@ def test_a_canary_that_lost_its_record_is_what_the_fault_makes(
 
 def test_it_is_deployed_with_a_token_a_policy_and_a_trail_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaction.probe, "workload_image", lambda _: "here/workloads:1")
-    made = {each["kind"]: each for each in reaction.objects(Some(), "abc")}  # type: ignore[arg-type]
+    made = {each["kind"]: each for each in reaction.objects(Some(), "abc", reaction.POLICY)}  # type: ignore[arg-type]
     assert made["Secret"]["stringData"] == {"token": "abc"}
     (main,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
     (token,) = [each for each in main["env"] if each["name"] == "REACT_TOKEN"]
@@ -204,3 +207,25 @@ def test_it_is_deployed_with_a_token_a_policy_and_a_trail_of_its_own(monkeypatch
     rule = policy.rule_of({"alertname": reaction.ALERT, "model": rollouts.NAME})
     assert rule is not None
     assert rule.action == "rollback"
+
+
+@pytest.mark.parametrize("settings", [rollouts.NEXT_TO_NOTHING, retraining.ENOUGH])
+def test_the_policy_of_a_retraining_trains_the_proofs_model(settings: dict[str, str]) -> None:
+    found = parse(reaction.POLICY + retraining.policy(settings))
+    rule = found.rule_of({"alertname": reaction.DRIFT, "model": rollouts.NAME})
+    assert rule is not None
+    assert rule.action == reaction.RETRAIN
+    changed = [f"{key}={value}" for key, value in found.training.set.items()]
+    assert settings_changed(config.reference(), changed).model == rollouts.NAME
+    assert found.training.steps == [reaction.SHARE]
+
+
+def test_a_retraining_that_ended_without_the_step_is_waited_for_no_longer() -> None:
+    rows = [{"action": "retrain", "finished_at": None, "steps": []}]
+    answers = iter([rows, [{**rows[0], "finished_at": "now", "result": "refused"}]])
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"reactions": next(answers)})
+
+    with httpx.Client(base_url="http://react", transport=httpx.MockTransport(answer)) as http:
+        Reaction(Some(), http).until_noted("retrain", "becomes a canary", 30)  # type: ignore[arg-type]
