@@ -16,11 +16,15 @@ from client.rollout_record import CANARY
 from client.waiting import until
 from proofs import probe
 from proofs import rollouts as probes
+from proofs.exporter import watched
 from proofs.rollouts import LIMITS
 from workloads.generate_load.load import Running
 
 NAME = "probe-react"
 SCHEMA = "probe_react"
+RULE = f"{NAME}-alert"
+TO_ARRIVE = 300
+"""Seconds within which an alert comes from a new rule by Prometheus and Alertmanager, and is acted upon."""
 SELECTOR = f"app.kubernetes.io/name={NAME}"
 ALERT, DRIFT = "ModelFails", "FeatureDrifts"
 """What is alerted about a version, and about what a model is asked."""
@@ -141,9 +145,23 @@ def objects(platform: Platform, token: str, policy: str) -> list[dict[str, Any]]
 
 
 def remove(platform: Platform) -> None:
-    client.delete_workloads(platform, NAME)
+    for name in (RULE, NAME):
+        client.delete_workloads(platform, name)
     with platform.bookings() as database:
         database.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+
+@contextmanager
+def alerted(platform: Platform, version: str) -> Iterator[None]:
+    """Prometheus has an alert about this version that fires; Alertmanager tells whoever is to be told."""
+    labels = {"model": probes.NAME, "version": version, "severity": "none"}
+    rule = {"alert": ALERT, "expr": "vector(1)", "labels": labels}
+    spec = {"groups": [{"name": RULE, "interval": "5s", "rules": [rule]}]}
+    try:
+        client.deploy(platform, RULE, [watched("monitoring.coreos.com/v1", "PrometheusRule", RULE, spec)])
+        yield
+    finally:
+        client.delete_workloads(platform, RULE)
 
 
 def canary(platform: Platform, version: str) -> dict[str, int]:

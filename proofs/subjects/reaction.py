@@ -10,15 +10,15 @@ from proofs.subjects.serving_gateway import require_part
 
 @proof("reaction")
 def an_alert_about_a_version_is_answered_by_its_rollback(platform: Platform, check: Check) -> None:
-    """An alert that names a version with a share of the traffic takes that share away, in the route and at
-    the Gateway, and the trail says why, what was done and what came of it.
+    """An alert of Prometheus, told by Alertmanager, that names a version takes its share of the traffic away,
+    in the route and at the Gateway, and the trail says why, what was done and what came of it.
     """
     require_part(platform, check)
     with rollouts.served(platform, FIRST, SECOND) as (first, bad), probes.reacting(platform) as reaction:
         before = probes.canary(platform, bad)
         check(before.get(bad, 0) > 0, "the version has a share of the traffic", weights=before)
-        reaction.tell(bad, "firing", probes.now())
-        (done,) = reaction.until_finished()
+        with probes.alerted(platform, bad):
+            (done,) = reaction.until_finished(patience=probes.TO_ARRIVE)
         check.equal(done["result"], "done", "the rollback was done")
         check.equal(done["rule"], "a version fails", "the trail names the rule")
         check.equal((done["model"], done["version"]), (rollouts.NAME, bad), "and the version")

@@ -63,6 +63,7 @@ class Place:
     def __init__(self, url: str, world: World) -> None:
         self.url, self.world = url, world
         self.running: list[tuple[Lost, Controller, threading.Thread]] = []
+        self.reaction: Reaction | None = None
 
     def start(self, stack: ExitStack) -> None:
         trail = stack.enter_context(Lost(self.url, now, seconds=1.0, name=reaction.SCHEMA))
@@ -91,10 +92,18 @@ class Place:
             address = stack.enter_context(listening(application(kept, "t", self.wake, lambda: True)))
             http = httpx.Client(base_url=address, headers={"authorization": "Bearer t"}, trust_env=False)
             http.timeout = 60
+            self.reaction = Reaction(platform, stack.enter_context(http))
             try:
-                yield Reaction(platform, stack.enter_context(http))
+                yield self.reaction
             finally:
                 self.stop()
+
+    @contextmanager
+    def alerted(self, _: Any, version: str) -> Iterator[None]:
+        """What Alertmanager posts, posted."""
+        assert self.reaction is not None
+        self.reaction.tell(version, "firing", reaction.now())
+        yield
 
     def wake(self) -> None:
         self.running[-1][1].woken.set()
@@ -139,7 +148,12 @@ def platform(world: World, trail_url: str, monkeypatch: pytest.MonkeyPatch) -> A
     monkeypatch.setattr(reaction, "POLICY", reaction.POLICY.replace("probe-rollout", "delay"))
     monkeypatch.setattr(rollouts, "served", served)
     monkeypatch.setattr(rollouts, "until_answered_by", lambda *_: None)
-    for name, value in {"reacting": place.reacting, "canary": canary, "kill": place.kill}.items():
+    for name, value in {
+        "reacting": place.reacting,
+        "canary": canary,
+        "kill": place.kill,
+        "alerted": place.alerted,
+    }.items():
         monkeypatch.setattr(reaction, name, value)
     monkeypatch.setattr(reaction, "weights", lambda _: dict(world.now.weights))
     access = dict.fromkeys(outputs.SECRET_ACCESS_OF["serving"], "x")
