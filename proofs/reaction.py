@@ -23,6 +23,8 @@ from workloads.generate_load.load import Running
 NAME = "probe-react"
 SCHEMA = "probe_react"
 RULE = f"{NAME}-alert"
+TRAINING = f"react-{probes.NAME}"
+"""The job of a retraining of the proofs' model."""
 TO_ARRIVE = 300
 """Seconds within which an alert comes from a new rule by Prometheus and Alertmanager, and is acted upon."""
 SELECTOR = f"app.kubernetes.io/name={NAME}"
@@ -145,7 +147,7 @@ def objects(platform: Platform, token: str, policy: str) -> list[dict[str, Any]]
 
 
 def remove(platform: Platform) -> None:
-    for name in (RULE, NAME):
+    for name in (RULE, NAME, TRAINING):
         client.delete_workloads(platform, name)
     with platform.bookings() as database:
         database.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
