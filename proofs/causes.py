@@ -12,10 +12,8 @@ from proofs.causes_reported import WELL, reported
 from proofs.exporter import watched
 from proofs.scene import Scene
 
-DRIFT = ("FeatureDrifts", "DriftDetectorStarved", "SchemaChanged")
+DRIFT = ("FeatureDrifts", "PredictionsDrift", "DriftDetectorStarved", "SchemaChanged")
 """What the drift watch says; the proofs of the subject `drift` cause it."""
-UNSEEN = ("PredictionsDrift",)
-"""What no proof causes yet: it is FeatureDrifts for verdicts on predictions."""
 BRINGS = ("ship_predictions", "react")
 """Workloads that bring alerts and need not run here: the proof brings their rules."""
 
@@ -82,7 +80,7 @@ CAUSES = {
 
 def uncaused(alerts: Collection[str]) -> set[str]:
     """Those of them that nothing causes: nobody has seen them fire."""
-    known = {alarms.HEARTBEAT, outages.WITHOUT_TARGETS, *DRIFT, *UNSEEN, *outages.DEAD, *CAUSES}
+    known = {alarms.HEARTBEAT, outages.WITHOUT_TARGETS, *DRIFT, *outages.DEAD, *CAUSES}
     return set(alerts) - known
 
 

@@ -24,6 +24,16 @@ def healed_shift(platform: Platform) -> AbstractContextManager[None]:
     return again(heal)
 
 
+def healed_scores(platform: Platform) -> AbstractContextManager[None]:
+    """Scores that were halved are as high as before again."""
+
+    def heal() -> None:
+        if drifted.halved(platform):
+            drifted.weigh(platform, 2)
+
+    return again(heal)
+
+
 def refilled_feed(platform: Platform) -> AbstractContextManager[None]:
     """Months that lost their flights have them again."""
 

@@ -25,14 +25,16 @@ from workloads import common
 from workloads.common import HopelessError, WorkloadError
 from workloads.react.manifest import POLICY
 from workloads.settings import changed
+from workloads.train_delay.features import KEY
 from workloads.watch_drift import config, flights, main, page, predictions, table
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.flights import Lake
 from workloads.watch_drift.metrics import Metrics
-from workloads.watch_drift.predictions import Model
+from workloads.watch_drift.predictions import Given, Model
 from workloads.watch_drift.watch import Look, Store, Watch
 
 IMAGE = "registry.example/seatrial/workloads:0123"
+SCORES = (predictions.PREDICTION, predictions.RESIDUAL)
 SMALL = config.WatchDrift(last_reference=2, first_watched=3, last_watched=4, report=False)
 
 
@@ -57,7 +59,7 @@ class Database:
     def change(self, statement: str) -> None:
         """A commit that changes rows: the table has another snapshot then."""
         self.connection.execute(statement)
-        for name in ("flights", "weather"):
+        for name in ("flights", "scores", "weather"):
             if name in statement.replace("nycflights13", "") and not statement.startswith("ALTER"):
                 self.connection.execute(
                     f'UPDATE iceberg.nycflights13."{name}$refs" SET snapshot_id = snapshot_id + 1'
@@ -212,6 +214,64 @@ def test_predictions_and_their_residuals_are_watched_where_a_model_is_named(
     assert {("distance", "missing"), ("prediction", "missing")} <= said(watch.look(), "4")
 
 
+GIVEN = replace(SMALL, predictions="scores")
+
+
+@pytest.fixture
+def scored(database: Database) -> Watch:
+    """Watches scores that were given: they go by the delay at departure."""
+    keys = ", ".join(KEY)
+    for statement in (
+        f"CREATE TABLE iceberg.nycflights13.scores AS SELECT {keys}, "
+        "1 / (1 + exp((15 - dep_delay) / 10)) AS score FROM iceberg.nycflights13.flights",
+        "CREATE TABLE iceberg.nycflights13.\"scores$refs\" AS SELECT 'main' AS name, 700 AS snapshot_id",
+    ):
+        database.connection.execute(statement)
+    return Watch(GIVEN, database.lake(GIVEN), Store(Objects(), "b", "flights"), Given(GIVEN))
+
+
+def test_each_score_goes_to_its_flight_however_often_it_is_kept(scored: Watch, database: Database) -> None:
+    database.change("INSERT INTO iceberg.nycflights13.scores SELECT * FROM iceberg.nycflights13.scores")
+    rows = scored.lake.read(3)
+    assert len(rows) == len(database.lake().read(3))
+    expected = 1 / (1 + np.exp((15 - rows["dep_delay"]) / 10))
+    pd.testing.assert_series_equal(rows["score"], expected, check_names=False)
+
+
+def test_scores_that_change_are_looked_at_and_called_alone(scored: Watch, database: Database) -> None:
+    before = said(scored.look())
+    assert {each.kind for each in scored.look().verdicts if each.subject in SCORES} == {"prediction"}
+    database.change("UPDATE iceberg.nycflights13.scores SET score = score / 2 WHERE month = 4")
+    assert said(scored.look()) - before == {(name, "values") for name in SCORES}
+
+
+@pytest.mark.parametrize(
+    "statement", ["scores DROP COLUMN score", "scores DROP COLUMN flight", "flights DROP COLUMN carrier"]
+)
+def test_scores_without_flights_or_flights_without_scores_are_named(
+    scored: Watch, database: Database, statement: str
+) -> None:
+    scored.look()
+    database.change(f"ALTER TABLE iceberg.nycflights13.{statement}")
+    assert {(name, "missing") for name in SCORES} <= said(scored.look())
+
+
+@pytest.mark.parametrize("statement", ["DROP COLUMN score", "ALTER flight SET DATA TYPE bigint USING -1"])
+def test_a_table_without_a_score_of_the_reference_is_refused(
+    scored: Watch, database: Database, statement: str
+) -> None:
+    database.change(f"ALTER TABLE iceberg.nycflights13.scores {statement}")
+    with pytest.raises(HopelessError, match=r"table scores has no score of the months \[1, 2\]; its columns"):
+        Watch(GIVEN, database.lake(GIVEN), Store(Objects(), "b", "flights"), Given(GIVEN))
+
+
+def test_a_reference_of_other_scores_is_learned_anew(scored: Watch, database: Database) -> None:
+    kept = Store(Objects(), "b", "flights")
+    kept.put(scored.reference)
+    assert kept.get(scored.identity()) is not None
+    assert kept.get(Watch(SMALL, database.lake(), Store(Objects(), "b", "x"), None).identity()) is None
+
+
 def test_a_model_that_is_not_registered_is_refused(model: Model) -> None:
     with pytest.raises(HopelessError, match="no version of a model 'nothing' is registered"):
         Model(changed(SMALL, ["model=nothing"]))
@@ -350,13 +410,15 @@ def test_without_evidently_there_is_no_page_and_its_failure_is_told(tmp_path: Pa
         ("last_reference=1", "must be after first_reference"),
         ("last_watched=6", "must be first_watched or later"),
         ("every=0", "must be above 0"),
+        ("predictions=x,model=y", "must be empty where a model is asked anew"),
         ("level=1", "must be from 0 to 1"),
         ("least_rows=5", "must be at least 50"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused_before_anything_is_deployed(setting: str, words: str) -> None:
+    given = [word for each in setting.split(",") for word in ("--set", each)]
     with pytest.raises(ValueError, match=words):
-        workloads.manifest("watch_drift", IMAGE, arguments=["--set", setting])
+        workloads.manifest("watch_drift", IMAGE, arguments=given)
 
 
 NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls")

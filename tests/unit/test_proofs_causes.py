@@ -71,7 +71,7 @@ def test_each_alert_that_is_shipped_has_a_cause() -> None:
 
 
 def test_each_cause_is_of_an_alert_that_is_shipped_and_of_nothing_else() -> None:
-    tables = [set(causes.CAUSES), set(outages.DEAD), set(causes.DRIFT), set(causes.UNSEEN)]
+    tables = [set(causes.CAUSES), set(outages.DEAD), set(causes.DRIFT)]
     known = {alarms.HEARTBEAT, outages.WITHOUT_TARGETS}.union(*tables)
     assert known == set(shipped())
     assert sum(map(len, tables)) + 2 == len(known)

@@ -31,16 +31,19 @@ from workloads.common import WorkloadError
 from workloads.train_delay.features import WEATHER
 from workloads.watch_drift import flights, table
 from workloads.watch_drift.metrics import Metrics
+from workloads.watch_drift.predictions import Given
 from workloads.watch_drift.watch import Store, Watch
 
-SHIFT, COLUMN, FEED = (
+SHIFT, COLUMN, FEED, SCORES = (
     "a_shift_is_called_and_nothing_else", "a_column_that_is_gone_is_named", "a_feed_that_is_cut_is_told_of",
+    "predictions_that_shift_are_called",
 )  # fmt: skip
 IMAGE = "registry.example/seatrial/workloads:0123"
 HOLDS = 0.2
 """Seconds, of the alerts here."""
 CONDITIONS = {
     "FeatureDrifts": ("drift_changed", {"kind": "feature"}),
+    "PredictionsDrift": ("drift_changed", {"kind": "prediction"}),
     "SchemaChanged": ("drift_changed", {"kind": "schema"}),
     "DriftDetectorStarved": ("drift_starved", {}),
 }
@@ -80,7 +83,7 @@ class Here:
 
     def _commit(self, sql: str) -> None:
         """Each change of rows is a snapshot; a renamed column is none."""
-        for name in ("flights", "weather"):
+        for name in ("flights", "predictions", "weather"):
             place, refs = f"{drifted.PLACE}.{name}", f'{drifted.PLACE}."{name}$refs"'
             if sql.startswith(f"CREATE TABLE {place} "):
                 self.lake.rows(f"CREATE TABLE {refs} AS SELECT 'main' AS name, 1 AS snapshot_id")
@@ -121,7 +124,7 @@ class Here:
         while not self.over.wait(0.05):
             try:
                 store = Store(self.store, "datasets", settings.name)
-                watch = watch or Watch(settings, flights.Lake(self.lake, settings), store, None)
+                watch = watch or Watch(settings, flights.Lake(self.lake, settings), store, Given(settings))
                 look = watch.look()
                 if look is not kept:
                     if self.calls_more:
@@ -230,7 +233,7 @@ def proven(platform: Any, name: str) -> Result:
     return run_one(REGISTRY[f"drift.{name}"], platform, None)
 
 
-@pytest.mark.parametrize("name", [SHIFT, COLUMN, FEED])
+@pytest.mark.parametrize("name", [SHIFT, COLUMN, FEED, SCORES])
 def test_they_pass_where_it_holds_and_leave_nothing(platform: Here, name: str) -> None:
     result = proven(platform, name)
     assert (result.result, result.cause) == ("passed", "")
@@ -247,6 +250,7 @@ def test_they_pass_where_it_holds_and_leave_nothing(platform: Here, name: str) -
         (damage_drift.healed_shift, SHIFT),
         (damage_drift.muted, COLUMN),
         (damage_drift.refilled_feed, FEED),
+        (damage_drift.healed_scores, SCORES),
     ],
 )
 def test_a_fault_reddens_its_proof_and_is_mended(
@@ -274,14 +278,23 @@ def test_a_watch_that_calls_too_much_is_found_out(platform: Here, more: Any, wor
     assert words in proven(platform, SHIFT).cause
 
 
-def test_an_alert_about_another_model_is_found_out(platform: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (SHIFT, "not so: the alert names the column and the model"),
+        (SCORES, "not so: the alert names the model"),
+    ],
+)
+def test_an_alert_about_another_model_is_found_out(
+    platform: Here, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
     receive = platform._receive
 
     def renamed(status: str, fingerprint: str, labels: dict[str, str], now: float) -> None:
         receive(status, fingerprint, {**labels, "model": "another"}, now)
 
     monkeypatch.setattr(platform, "_receive", renamed)
-    assert "not so: the alert names the column and the model" in proven(platform, SHIFT).cause
+    assert words in proven(platform, name).cause
 
 
 def test_what_a_killed_run_left_is_taken_away(platform: Here) -> None:

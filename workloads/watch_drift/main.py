@@ -20,14 +20,15 @@ from workloads.watch_drift import config, table
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.flights import Lake
 from workloads.watch_drift.page import page
-from workloads.watch_drift.predictions import Model
+from workloads.watch_drift.predictions import Given, Model
 from workloads.watch_drift.watch import Look, Store, Watch
 
 
 def begin(settings: WatchDrift) -> Watch:
     """The watch, with its reference."""
     store = Store(common.s3(), common.env("S3_BUCKET"), settings.name)
-    model = Model(settings) if settings.model else None
+    given = Given(settings) if settings.predictions else None
+    model = Model(settings) if settings.model else given
     return Watch(settings, Lake(common.trino(), settings), store, model)
 
 

@@ -8,11 +8,12 @@ import pandas as pd
 
 from workloads import common
 from workloads.common import HopelessError, log
+from workloads.train_delay.features import KEY
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.days import UsualDays, alarms, new_detector
 from workloads.watch_drift.e_detector import EDetector
-from workloads.watch_drift.flights import FEATURES, Lake, State, features
-from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Model, late
+from workloads.watch_drift.flights import FEATURES, SCORE, Lake, State, features
+from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Given, Model, late
 from workloads.watch_drift.reference import Reference, sliding
 from workloads.watch_drift.verdicts import Verdict, judge, starved
 
@@ -37,15 +38,15 @@ class Look:
 
 
 class Watch:
-    """Looks at the flights, and judges them anew when their table or that of the weather has changed."""
+    """Looks at the flights, and judges them anew when one of the tables has changed."""
 
-    def __init__(self, settings: WatchDrift, lake: Lake, store: "Store", model: Model | None) -> None:
+    def __init__(self, settings: WatchDrift, lake: Lake, store: "Store", model: Model | Given | None) -> None:
         self.settings, self.lake, self.model = settings, lake, model
         self.reference = store.get(self.identity()) or self._learn()
         store.put(self.reference)
         self.days = UsualDays.from_kept(self.reference.about["days"])
         self.last: Look | None = None
-        self.states: tuple[State, State] | None = None
+        self.states: tuple[State, ...] | None = None
 
     def identity(self) -> dict[str, Any]:
         """What decides what the reference is of."""
@@ -56,6 +57,7 @@ class Watch:
             "months": settings.reference_months,
             "model": settings.model,
             "version": self.model.version if self.model else "",
+            "predictions": settings.predictions,
         }
 
     def _learn(self) -> Reference:
@@ -67,6 +69,12 @@ class Watch:
             what = f"no column {', '.join(lacking)}" if lacking else "no flights"
             raise HopelessError(
                 f"the months {self.settings.reference_months} have {what}; run ingest_flights first"
+            )
+        scores = self.settings.predictions
+        if scores and (PREDICTION not in watched or watched[PREDICTION].isna().all()):
+            raise HopelessError(
+                f"table {scores} has no score of the months {self.settings.reference_months}; "
+                f"its columns must be {', '.join([*KEY, SCORE])}"
             )
         dates = pd.to_datetime(rows[["year", "month", "day"]].astype("int64"))
         days = UsualDays.learn(rows, late(rows, self.settings.late_minutes))
