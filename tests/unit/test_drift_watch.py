@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +19,7 @@ import workloads
 from react import policy
 from react.decide import Alert, decide
 from tests.unit import real_flights
+from tests.unit.lake import Lake as Trino
 from tests.unit.objects import Objects
 from workloads import common
 from workloads.common import HopelessError, WorkloadError
@@ -42,12 +42,13 @@ class Database:
     """The lake's tables, with one of every so many flights."""
 
     def __init__(self, last_month: int, every: int = 5) -> None:
-        self.connection = duckdb.connect(":memory:")
+        self.trino = Trino("")
+        self.connection = self.trino.database
         rows = real_flights.months(1, last_month).iloc[::every]
         weather = rows[["origin", *flights.WEATHER]].assign(time_hour=np.arange(len(rows)))
         flown = rows.drop(columns=list(flights.WEATHER)).assign(time_hour=np.arange(len(rows)))
         for statement in (
-            "ATTACH ':memory:' AS iceberg", "CREATE SCHEMA iceberg.nycflights13",
+            "CREATE SCHEMA iceberg.nycflights13",
             "CREATE TABLE iceberg.nycflights13.flights AS SELECT * FROM flown",
             "CREATE TABLE iceberg.nycflights13.weather AS SELECT * FROM weather",
             "CREATE TABLE iceberg.nycflights13.\"flights$refs\" AS SELECT 'main' AS name, 7 AS snapshot_id",
@@ -66,7 +67,11 @@ class Database:
                 )
 
     def lake(self, settings: WatchDrift = SMALL) -> Lake:
-        return Lake(self.connection, settings)
+        return Lake(self.trino, settings)
+
+    def read(self, month: int) -> pd.DataFrame:
+        lake = self.lake()
+        return lake.read(month, lake.states())
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def said(look: Look, window: str | None = None) -> set[tuple[str, str]]:
 
 
 def test_a_month_is_read_in_order_with_its_weather(database: Database) -> None:
-    rows = database.lake().read(3)
+    rows = database.read(3)
     expected = real_flights.months(1, 4).iloc[::5]
     expected = expected[expected["month"] == 3].reset_index(drop=True)
     assert list(rows.columns) == list(expected.columns)
@@ -103,9 +108,9 @@ def test_a_month_is_read_in_order_with_its_weather(database: Database) -> None:
 
 
 def test_twice_the_same_weather_does_not_make_two_flights_of_one(database: Database) -> None:
-    before = len(database.lake().read(3))
+    before = len(database.read(3))
     database.change("INSERT INTO iceberg.nycflights13.weather SELECT * FROM iceberg.nycflights13.weather")
-    assert len(database.lake().read(3)) == before
+    assert len(database.read(3)) == before
 
 
 # --- looks --------------------------------------------------------------------------------------------------
@@ -122,6 +127,29 @@ def test_a_look_judges_each_month_and_looks_again_only_when_the_table_changed(
     again = watch.look()
     assert ("dep_delay", "values") in said(again, "4")
     assert ("dep_delay", "values") not in said(again, "3")
+
+
+def test_a_look_asks_once_when_nothing_changed_and_once_a_month_besides_when_it_judges(
+    watch: Watch, database: Database
+) -> None:
+    asked = database.trino.statements
+    for expected in (4, 1):  # The states; the flights of each month, and the two months themselves.
+        before = len(asked)
+        watch.look()
+        assert len(asked) - before == expected, asked[before:]
+
+
+def test_a_table_that_trino_could_not_read_is_no_table_without_columns(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(_: Any, sql: str) -> list[Any]:
+        rows = common.query(database.trino, sql)
+        return [row for row in rows if row[:1] != ("weather",) or row[1] == ""]
+
+    lake = database.lake()
+    monkeypatch.setattr(flights, "common", Some(query=told))
+    with pytest.raises(WorkloadError, match=r"no columns of weather in iceberg\.nycflights13"):
+        lake.states()
 
 
 def test_two_months_without_flights_are_a_feed_that_starves(watch: Watch, database: Database) -> None:
@@ -232,8 +260,8 @@ def scored(database: Database) -> Watch:
 
 def test_each_score_goes_to_its_flight_however_often_it_is_kept(scored: Watch, database: Database) -> None:
     database.change("INSERT INTO iceberg.nycflights13.scores SELECT * FROM iceberg.nycflights13.scores")
-    rows = scored.lake.read(3)
-    assert len(rows) == len(database.lake().read(3))
+    rows = scored.lake.read(3, scored.lake.states())
+    assert len(rows) == len(database.read(3))
     expected = 1 / (1 + np.exp((15 - rows["dep_delay"]) / 10))
     pd.testing.assert_series_equal(rows["score"], expected, check_names=False)
 

@@ -51,7 +51,8 @@ def tell_people(watch: Watch, look: Look) -> None:
     settings = watch.settings
     try:
         before, now = (
-            watch.columns(watch.lake.read(month)) for month in (settings.last_reference, int(look.current))
+            watch.columns(watch.lake.read(month, watch.states))
+            for month in (settings.last_reference, int(look.current))
         )
         html = page(before, now)
         if html is None:

@@ -12,7 +12,7 @@ from workloads.train_delay.features import KEY
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.days import UsualDays, alarms, new_detector
 from workloads.watch_drift.e_detector import EDetector
-from workloads.watch_drift.flights import FEATURES, SCORE, Lake, State, features
+from workloads.watch_drift.flights import FEATURES, SCORE, Lake, States, features
 from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Given, Model, late
 from workloads.watch_drift.reference import Reference, sliding
 from workloads.watch_drift.verdicts import Verdict, judge, starved
@@ -46,7 +46,7 @@ class Watch:
         store.put(self.reference)
         self.days = UsualDays.from_kept(self.reference.about["days"])
         self.last: Look | None = None
-        self.states: tuple[State, ...] | None = None
+        self.states: States = {}
 
     def identity(self) -> dict[str, Any]:
         """What decides what the reference is of."""
@@ -61,7 +61,8 @@ class Watch:
         }
 
     def _learn(self) -> Reference:
-        rows = pd.concat([self.lake.read(month) for month in self.settings.reference_months])
+        states = self.lake.states()
+        rows = pd.concat([self.lake.read(month, states) for month in self.settings.reference_months])
         rows = rows.reset_index(drop=True)
         watched = self.columns(rows)
         lacking = [name for name in FEATURES if name not in watched]
@@ -78,7 +79,7 @@ class Watch:
             )
         dates = pd.to_datetime(rows[["year", "month", "day"]].astype("int64"))
         days = UsualDays.learn(rows, late(rows, self.settings.late_minutes))
-        about = {"identity": self.identity(), "snapshot": self.lake.snapshot(), "days": days.kept()}
+        about = {"identity": self.identity(), "snapshot": states["flights"].snapshot, "days": days.kept()}
         log("learned", rows=len(rows), columns=watched.shape[1])
         return Reference.learn(
             watched,
@@ -102,13 +103,13 @@ class Watch:
         feed = starved(str(months[-1]), list(there.values()))
         filled = [month for month in months if there[month]]
         days = new_detector()
-        found = [verdict for month in filled for verdict in self._judge(month, days)] + [feed]
+        found = [verdict for month in filled for verdict in self._judge(month, states, days)] + [feed]
         current = str(filled[-1]) if filled and not feed.changed else feed.window
-        self.last, self.states = Look(states[0].snapshot, there, found, current), states
+        self.last, self.states = Look(states["flights"].snapshot, there, found, current), states
         return self.last
 
-    def _judge(self, month: int, detector: EDetector) -> list[Verdict]:
-        rows = self.lake.read(month)
+    def _judge(self, month: int, states: States, detector: EDetector) -> list[Verdict]:
+        rows = self.lake.read(month, states)
         window = str(month)
         found = judge(
             self.reference, window, self.columns(rows), self.settings.limits, self.settings.least_rows
