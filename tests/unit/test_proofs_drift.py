@@ -321,7 +321,9 @@ def test_its_alerts_are_told_soon_and_call_nobody(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(probe, "workload_image", lambda _: IMAGE)
     made = {each["kind"]: each for each in drifted.objects(Some(api=None))}  # type: ignore[arg-type]
     (group,) = made["PrometheusRule"]["spec"]["groups"]
-    assert {(rule["for"], rule["labels"]["severity"]) for rule in group["rules"]} == {("5s", "none")}
+    assert {rule["labels"]["severity"] for rule in group["rules"]} == {"none"}
+    (endpoint,) = made["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    assert "interval" not in endpoint
     assert all(f'watch="{drifted.WATCH}"' in rule["expr"] for rule in group["rules"])
     (pod,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert {"every=2.0", "report=false", "serves=probe-drift", "last_watched=6"} <= set(pod["command"])
