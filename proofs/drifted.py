@@ -12,7 +12,7 @@ from trino.exceptions import TrinoUserError
 
 import client
 import workloads
-from client import Platform
+from client import Platform, outputs
 from client.waiting import until
 from proofs import alarms, probe
 from proofs.shipped import NOT_MADE_YET
@@ -310,6 +310,12 @@ def loaded(platform: Platform) -> bool:
     """Whether Prometheus evaluates the alerts of the watch."""
     groups = platform.prometheus("rules", type="alert")["groups"]
     return any(f'watch="{WATCH}"' in rule["query"] for group in groups for rule in group["rules"])
+
+
+def scraped(platform: Platform) -> bool:
+    """Whether Prometheus has the monitor of the watch, with pods to read or without."""
+    pools = platform.prometheus("scrape_pools")["scrapePools"]
+    return any(pool.startswith(f"podMonitor/{outputs.NAMESPACE_WORKLOADS}/{NAME}/") for pool in pools)
 
 
 def alerting(platform: Platform, since: float, state: str = "pending|firing") -> set[str]:

@@ -58,6 +58,8 @@ class Here:
         self.api = None
         self.store, self.lake = Objects(), Lake("")
         self.objects: dict[str, Any] = {}
+        self.left: dict[str, Any] = {}
+        """What Prometheus still has of a watch that is gone."""
         self.over, self.ended = threading.Event(), threading.Event()
         self.watch = threading.Thread()
         self.registry = CollectorRegistry()
@@ -142,10 +144,14 @@ class Here:
 
     # --- Prometheus and what comes behind it ---
 
+    def found(self) -> bool:
+        """Whether the monitor is one that Prometheus looks for."""
+        monitor = self.objects.get("PodMonitor") or self.left.get("PodMonitor")
+        return bool(monitor and monitor["metadata"]["labels"]["app.kubernetes.io/part-of"] == "seatrial")
+
     def _samples(self, name: str) -> list[dict[str, str]]:
         """The labels of each series, with its value."""
-        monitor = self.objects.get("PodMonitor")
-        if not monitor or monitor["metadata"]["labels"]["app.kubernetes.io/part-of"] != "seatrial":
+        if not self.found():
             return []
         found = [each for metric in list(self.registry.collect()) for each in metric.samples]
         return [{**each.labels, "value": str(each.value)} for each in found if each.name == name]
@@ -189,9 +195,13 @@ class Here:
 
     def prometheus(self, path: str, **asked: str) -> Any:
         if path == "rules":
-            groups = self.objects.get("PrometheusRule", {}).get("spec", {}).get("groups", [])
+            kept = self.objects.get("PrometheusRule") or self.left.get("PrometheusRule", {})
+            groups = kept.get("spec", {}).get("groups", [])
             rules = [{"query": rule["expr"]} for group in groups for rule in group["rules"]]
             return {"groups": [{"rules": rules}]}
+        if path == "scrape_pools":
+            pools = [f"podMonitor/workloads/{drifted.NAME}/0"] if self.found() else []
+            return {"scrapePools": ["podMonitor/workloads/another/0", *pools]}
         assert f'watch="{drifted.WATCH}"' in asked["query"]
         if path == "query":
             series = self._samples("drift_changed")
@@ -264,6 +274,19 @@ def test_a_fault_reddens_its_proof_and_is_mended(
     assert any(word in broken.cause for word in described.words), broken.cause
     again = proven(platform, name)
     assert (again.result, again.cause) == ("passed", "")
+
+
+@pytest.mark.parametrize("fault", [damage_drift.wrong_label, damage_drift.muted])
+def test_a_fault_waits_until_nothing_of_an_earlier_watch_would_do(
+    platform: Here, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Any], AbstractContextManager[None]]
+) -> None:
+    platform.left = {each["kind"]: each for each in drifted.objects(platform)}  # type: ignore[arg-type]
+    monkeypatch.setattr(drifted, "PATIENCE", 0)
+    with pytest.raises(client.ClientError, match=r"earlier .* to be forgotten"), fault(platform):
+        raise AssertionError("it did not wait")
+    platform.left = {}
+    with fault(platform):
+        pass
 
 
 @pytest.mark.parametrize(
