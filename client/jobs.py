@@ -11,7 +11,7 @@ from typing import Any
 
 from kubernetes import client as k8s
 
-from client import deployments, pods, queues, scaling
+from client import deployments, pods, queues, rules, scaling
 from client.errors import ClientError
 from client.objects import Kind, find_kind, kinds, request
 from client.platform import Platform
@@ -140,11 +140,15 @@ def group_kind(api_version: str, kind: str) -> str:
 
 
 def apply(platform: Platform, served: list[Kind], workload: str, item: dict[str, Any]) -> None:
-    """Server-side apply as the manager of workloads, with the label by which it is found again."""
+    """Server-side apply as the manager of workloads, with the label by which it is found again; alerts are
+    hastened where the stack hastens its own.
+    """
     body = copy.deepcopy(item)
     metadata = body["metadata"]
     metadata.setdefault("namespace", outputs.NAMESPACE_WORKLOADS)
     metadata.setdefault("labels", {})[WORKLOAD_LABEL] = workload
+    if body["kind"] == rules.KIND:
+        rules.hasten(body, rules.longest_for(platform))
     path = require_kind(served, body).path(metadata["namespace"], metadata["name"])
     try:
         request(platform.api, "PATCH", path, body=body, fieldManager=FIELD_MANAGER, force="true")

@@ -13,8 +13,6 @@ from client import Platform, outputs
 
 RECEIVER = (outputs.NAMESPACE_WORKLOADS, "receive-alerts", 80)
 HEARTBEAT = "Watchdog"
-SOON = "5s"
-"""`for` of workloads' rules that proofs bring: `longest_for` of the local stack hastens components' alone."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,6 @@ def delivers(platform: Platform) -> bool:
     return bool(platform.prometheus("alertmanagers")["activeAlertmanagers"])
 
 
-def hastened(rule: dict[str, Any]) -> dict[str, Any]:
-    """The same rule, which does not wait for long; one that does not wait stays as it is."""
-    return {**rule, "for": SOON} if "for" in rule else rule
-
-
 def ways(platform: Platform, alerts: Collection[str], since: float) -> list[Told]:
     """How each of these, which arrived, came from its condition to the receiver."""
     loaded, arrived, now = rules(platform), received(platform, since, "firing"), time.time()
@@ -115,7 +108,7 @@ def series(platform: Platform, query: str, since: float, until: float) -> list[A
 def scrape_interval(platform: Platform) -> float:
     """Seconds."""
     found = k8s.CustomObjectsApi(platform.api).get_namespaced_custom_object(
-        "monitoring.coreos.com", "v1", outputs.NAMESPACE_MONITORING, "prometheuses", "platform"
+        "monitoring.coreos.com", "v1", outputs.NAMESPACE_MONITORING, "prometheuses", outputs.PROMETHEUS
     )
     return pd.Timedelta(found["spec"]["scrapeInterval"]).total_seconds()
 

@@ -12,10 +12,8 @@ from proofs.causes_reported import WELL, reported
 from proofs.exporter import watched
 from proofs.scene import Scene
 
-DRIFT = ("FeatureDrifts", "DriftDetectorStarved", "SchemaChanged")
+DRIFT = ("FeatureDrifts", "PredictionsDrift", "DriftDetectorStarved", "SchemaChanged")
 """What the drift watch says; the proofs of the subject `drift` cause it."""
-UNSEEN = ("PredictionsDrift",)
-"""What no proof causes yet: it is FeatureDrifts for verdicts on predictions."""
 BRINGS = ("ship_predictions", "react")
 """Workloads that bring alerts and need not run here: the proof brings their rules."""
 
@@ -83,7 +81,7 @@ CAUSES = {
 
 def uncaused(alerts: Collection[str]) -> set[str]:
     """Those of them that nothing causes: nobody has seen them fire."""
-    known = {alarms.HEARTBEAT, outages.WITHOUT_TARGETS, *DRIFT, *UNSEEN, *outages.DEAD, *CAUSES}
+    known = {alarms.HEARTBEAT, outages.WITHOUT_TARGETS, *DRIFT, *outages.DEAD, *CAUSES}
     return set(alerts) - known
 
 
@@ -97,13 +95,13 @@ def begun(scene: Scene, alerts: Collection[str]) -> Iterator[None]:
 
 
 def brought(image: str) -> list[dict[str, Any]]:
-    """The rules of workloads that need not run here, under names of the proof's own; none waits for long."""
+    """The rules of workloads that need not run here, under names of the proof's own."""
     found = []
     for workload in BRINGS:
         for each in workloads.manifest(workload, image):
             if each["kind"] == "PrometheusRule":
                 name = f"probe-{each['metadata']['name']}"
-                rules = [alarms.hastened(rule) for group in each["spec"]["groups"] for rule in group["rules"]]
+                rules = [rule for group in each["spec"]["groups"] for rule in group["rules"]]
                 spec = {"groups": [{"name": name, "rules": rules}]}
                 found.append(watched(each["apiVersion"], each["kind"], name, spec))
     return found

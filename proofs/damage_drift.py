@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from kubernetes import client as k8s
 
 from client import Platform, outputs
+from client.waiting import until
 from proofs import drifted
 from proofs.damage import again
 
@@ -24,6 +25,16 @@ def healed_shift(platform: Platform) -> AbstractContextManager[None]:
     return again(heal)
 
 
+def healed_scores(platform: Platform) -> AbstractContextManager[None]:
+    """Scores that were halved are as high as before again."""
+
+    def heal() -> None:
+        if drifted.halved(platform):
+            drifted.weigh(platform, 2)
+
+    return again(heal)
+
+
 def refilled_feed(platform: Platform) -> AbstractContextManager[None]:
     """Months that lost their flights have them again."""
 
@@ -35,7 +46,10 @@ def refilled_feed(platform: Platform) -> AbstractContextManager[None]:
 
 
 def muted(platform: Platform) -> AbstractContextManager[None]:
-    """Somebody takes the alerts of the watch away."""
+    """Somebody takes the alerts of the watch away. Prometheus has none of an earlier watch any more: for as
+    long as its kubelet brings it nothing new, they would do for this one.
+    """
+    until(lambda: not drifted.loaded(platform), "earlier alerts to be forgotten", drifted.PATIENCE)
     custom = k8s.CustomObjectsApi(platform.api)
     return again(
         lambda: custom.delete_namespaced_custom_object(*OBJECTS, "prometheusrules", drifted.NAME), 0.2
@@ -43,7 +57,10 @@ def muted(platform: Platform) -> AbstractContextManager[None]:
 
 
 def wrong_label(platform: Platform) -> AbstractContextManager[None]:
-    """The monitor of the watch lacks the label by which Prometheus finds it."""
+    """The monitor of the watch lacks the label by which Prometheus finds it, which knows none of an earlier
+    watch any more.
+    """
+    until(lambda: not drifted.scraped(platform), "an earlier monitor to be forgotten", drifted.PATIENCE)
     custom = k8s.CustomObjectsApi(platform.api)
     change = {"metadata": {"labels": {LABEL: "nobody"}}}
     return again(

@@ -1,4 +1,4 @@
-"""The drift watch of the proofs' own: its flights, how they are disturbed, and what it says."""
+"""The drift watch of the proofs' own: its flights and scores, how they are disturbed, and what it says."""
 
 import json
 import time
@@ -12,13 +12,14 @@ from trino.exceptions import TrinoUserError
 
 import client
 import workloads
-from client import Platform
+from client import Platform, outputs
 from client.waiting import until
 from proofs import alarms, probe
 from proofs.shipped import NOT_MADE_YET
 from workloads.ingest_flights import config as ingest
+from workloads.train_delay.features import KEY
 from workloads.watch_drift import config, table
-from workloads.watch_drift.flights import FLIGHT_COLUMNS
+from workloads.watch_drift.flights import FLIGHT_COLUMNS, SCORE
 
 NAME = "probe-watch-drift"
 WATCH = "probe_drift"
@@ -28,11 +29,11 @@ SERVES = "probe-drift"
 SETTINGS = replace(
     config.reference(),
     name=WATCH, schema=WATCH, last_reference=3, first_watched=4, last_watched=6, serves=SERVES,
-    every=2.0, report=False,
+    predictions="predictions", every=2.0, report=False,
 )  # fmt: skip
 SOURCE = f"{SETTINGS.catalog}.{ingest.SCHEMA}"
 PLACE = f"{SETTINGS.catalog}.{WATCH}"
-FLIGHTS = f"{PLACE}.flights"
+FLIGHTS, PREDICTIONS = f"{PLACE}.flights", f"{PLACE}.{SETTINGS.predictions}"
 VERDICTS = f"{SETTINGS.catalog}.{table.SCHEMA}.{WATCH}"
 LATER = 3
 """Each watched month has the flights of the month so much earlier: from them nothing has drifted."""
@@ -40,6 +41,8 @@ LAST = SETTINGS.last_watched
 CUT = (LAST - 1, LAST)
 SHIFTED, MINUTES = "dep_delay", 30
 RENAMED = "distance"
+SCORED = "1 / (1 + exp((15 - dep_delay) / 10e0))"
+"""The scores that flights have: of a model that goes by the delay at departure alone."""
 STARVED = "DriftDetectorStarved"
 PATIENCE = 240.0
 """Seconds within which the watch has learned and looked, and what is loaded or told is so in Prometheus."""
@@ -62,8 +65,8 @@ def flights_sql(condition: str) -> str:
 
 @contextmanager
 def watching(platform: Platform) -> Iterator["Look"]:
-    """The watch and its flights, from which nothing has drifted; yields its first look when Prometheus tells
-    it and has the alerts. Nothing is left afterwards.
+    """The watch, its flights and their scores, from which nothing has drifted; yields its first look when
+    Prometheus tells it and has the alerts. Nothing is left afterwards.
     """
     remove(platform)
     try:
@@ -72,6 +75,9 @@ def watching(platform: Platform) -> Iterator["Look"]:
         platform.sql(
             f"CREATE TABLE {PLACE}.weather AS SELECT * FROM {SOURCE}.weather "
             f"WHERE month <= {SETTINGS.last_reference}"
+        )
+        platform.sql(
+            f"CREATE TABLE {PREDICTIONS} AS SELECT {', '.join(KEY)}, {SCORED} AS {SCORE} FROM {FLIGHTS}"
         )
         client.deploy(platform, NAME, objects(platform), deadline=300)
         found = next_look(platform)
@@ -91,7 +97,7 @@ def watching(platform: Platform) -> Iterator["Look"]:
 def remove(platform: Platform) -> None:
     """Also what a run left that was killed."""
     client.delete_workloads(platform, NAME)
-    for name in (FLIGHTS, f"{PLACE}.weather", VERDICTS):
+    for name in (FLIGHTS, PREDICTIONS, f"{PLACE}.weather", VERDICTS):
         platform.sql(f"DROP TABLE IF EXISTS {name}")
     platform.sql(f"DROP SCHEMA IF EXISTS {PLACE}")
     platform.s3().delete_object(Bucket=platform.access["S3_BUCKET"], Key=f"drift/{WATCH}/reference.json")
@@ -116,8 +122,8 @@ def objects(platform: Platform) -> list[dict[str, Any]]:
 
 
 def hastened(item: dict[str, Any]) -> dict[str, Any]:
-    """The same, told sooner: its rules do not wait for long, and metrics are read as often as those of the
-    platform. For the alerts of a proof nobody is called: they are of no severity.
+    """The same, told sooner: metrics are read as often as those of the platform. For the alerts of a proof
+    nobody is called: they are of no severity.
     """
     item = deepcopy(item)
     for endpoint in item["spec"].get("podMetricsEndpoints", []):
@@ -125,11 +131,10 @@ def hastened(item: dict[str, Any]) -> dict[str, Any]:
     for group in item["spec"].get("groups", []):
         for rule in group["rules"]:
             rule["labels"]["severity"] = "none"
-        group["rules"] = [alarms.hastened(rule) for rule in group["rules"]]
     return item
 
 
-# --- what is done to the flights ----------------------------------------------------------------------------
+# --- what is done to the flights and their scores -----------------------------------------------------------
 
 
 def shift(platform: Platform, minutes: int = MINUTES) -> None:
@@ -170,6 +175,17 @@ def shifted(platform: Platform) -> bool:
     )
     earliest = dict(map(tuple, platform.sql(sql)))
     return bool(earliest[LAST] > earliest[LAST - LATER])
+
+
+def weigh(platform: Platform, times: float) -> None:
+    """Scores of the last month are so many times what they are; powers of 2 lose nothing."""
+    platform.sql(f"UPDATE {PREDICTIONS} SET {SCORE} = {SCORE} * {times}e0 WHERE month = {LAST}")
+
+
+def halved(platform: Platform) -> bool:
+    """Whether no flight of the last month has a score over a half."""
+    ((highest,),) = platform.sql(f"SELECT max({SCORE}) FROM {PREDICTIONS} WHERE month = {LAST}")
+    return bool(highest <= 0.5)
 
 
 def histogram(platform: Platform, month: int = LAST, width: int = 10) -> list[list[float]]:
@@ -296,6 +312,12 @@ def loaded(platform: Platform) -> bool:
     return any(f'watch="{WATCH}"' in rule["query"] for group in groups for rule in group["rules"])
 
 
+def scraped(platform: Platform) -> bool:
+    """Whether Prometheus has the monitor of the watch, with pods to read or without."""
+    pools = platform.prometheus("scrape_pools")["scrapePools"]
+    return any(pool.startswith(f"podMonitor/{outputs.NAMESPACE_WORKLOADS}/{NAME}/") for pool in pools)
+
+
 def alerting(platform: Platform, since: float, state: str = "pending|firing") -> set[str]:
     """The alerts of the watch that were pending or firing since then (seconds since 1970), by name."""
     query = f'ALERTS{{watch="{WATCH}", alertstate=~"{state}"}}'
@@ -310,26 +332,26 @@ def stays_silent(platform: Platform) -> set[str]:
     return alerting(platform, began)
 
 
-def arrive(platform: Platform, alert: str, since: float) -> dict[str, Any]:
-    """The alert of the watch, once the receiver has it firing."""
-    return _arrive(platform, alert, since, "firing")
+def arrive(platform: Platform, alert: str, since: float, **labels: str) -> dict[str, Any]:
+    """The alert of the watch with these labels, once the receiver has it firing."""
+    return _arrive(platform, alert, since, "firing", labels)
 
 
 def end(platform: Platform, alert: dict[str, Any], since: float) -> None:
     """Wait until the receiver has the end of it."""
-    _arrive(platform, alert["alertname"], since, "resolved", fingerprint=alert["fingerprint"])
+    _arrive(platform, alert["alertname"], since, "resolved", alert["labels"])
 
 
-def _arrive(platform: Platform, alert: str, since: float, status: str, **wanted: str) -> dict[str, Any]:
+def _arrive(
+    platform: Platform, alert: str, since: float, status: str, labels: dict[str, str]
+) -> dict[str, Any]:
     found: list[dict[str, Any]] = []
 
     def there() -> bool:
         found[:] = [
             each
             for each in alarms.arrived(platform, since, status)
-            if each["alertname"] == alert
-            and each["labels"].get("watch") == WATCH
-            and all(each[name] == value for name, value in wanted.items())
+            if each["alertname"] == alert and {**labels, "watch": WATCH}.items() <= each["labels"].items()
         ]
         return bool(found)
 

@@ -724,6 +724,14 @@ def _of_drift() -> tuple[Fault, ...]:
             "DriftDetectorStarved of probe_drift to be received",
             "it is said as long as nothing comes",
         ),
+        fault(
+            "healed-scores",
+            damage_drift.healed_scores,
+            "predictions_that_shift_are_called",
+            "call the scores changed",
+            "for Prometheus to show",
+            "PredictionsDrift of probe_drift to be received",
+        ),
     )
 
 

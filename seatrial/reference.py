@@ -166,9 +166,8 @@ def _causes() -> Iterator[str]:
     dead[outages.WITHOUT_TARGETS] = "all of these servers have no pods, so their monitors have no targets"
     others = {alert: cause.how for alert, cause in causes.CAUSES.items()}
     drift = dict.fromkeys(causes.DRIFT, "the proofs of `drift`")
-    unseen = dict.fromkeys(causes.UNSEEN, "no proof yet")
     always = {alarms.HEARTBEAT: "nothing: it always fires, and is missed when it does not arrive"}
-    for alert, how in sorted((dead | others | drift | unseen | always).items()):
+    for alert, how in sorted((dead | others | drift | always).items()):
         yield f"| [{alert}](../runbooks/{alert}.md) | {how} |"
 
 

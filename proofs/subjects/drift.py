@@ -11,6 +11,7 @@ CALLED = "drift.a_shift_is_called_and_nothing_else"
 VALUES = (drifted.SHIFTED, "values")
 MISSING = (drifted.RENAMED, "missing")
 STARVED = ("rows", "starved")
+SCORES = {("prediction", "values"), ("residual", "values")}
 WATCHED = {str(month) for month in drifted.SETTINGS.watched_months}
 LAST = str(drifted.LAST)
 
@@ -97,3 +98,39 @@ def a_feed_that_is_cut_is_told_of(platform: Platform, check: Check) -> None:
         drifted.refill(platform)
         check.equal(drifted.next_look(platform, found).changed, set(), "with flights again it is as before")
         drifted.end(platform, alert, began)
+
+
+@proof("drift", needs=[CALLED])
+def predictions_that_shift_are_called(platform: Platform, check: Check) -> None:
+    """Scores like those of the reference are silent. When they are half as high, the next verdicts call them
+    changed, and how far they are off, and no column of the flights; their alert arrives with the name of the
+    model and ends.
+    """
+    require_part(platform, check)
+    with drifted.watching(platform) as clean:
+        check.equal(clean.changed, set(), "scores from which nothing has drifted are not called changed")
+        seen = drifted.until_told(platform, set())
+        check(
+            set(seen) >= SCORES,
+            "Prometheus shows the verdicts on scores and on how far they are off",
+            shown=seen,
+        )
+        check.equal(drifted.stays_silent(platform), set(), "no alert is pending or fires")
+        began = time.time()
+        drifted.weigh(platform, 0.5)
+        found = drifted.next_look(platform, clean)
+        off = {(LAST, *each) for each in SCORES}
+        check.equal(
+            found.changed, off, "the next verdicts call the scores changed, and nothing of the flights"
+        )
+        drifted.until_told(platform, SCORES)
+        alert = drifted.arrive(platform, "PredictionsDrift", began, subject="prediction")
+        named = {name: alert["labels"].get(name) for name in ("about", "model")}
+        check.equal(named, {"about": "values", "model": drifted.SERVES}, "the alert names the model")
+        pending = drifted.alerting(platform, began, "pending")
+        check("PredictionsDrift" in pending, "it was pending before it fired")
+        drifted.weigh(platform, 2)
+        check.equal(drifted.next_look(platform, found).changed, set(), "as high as before they are as before")
+        drifted.end(platform, alert, began)
+        told = drifted.alerting(platform, began)
+        check.equal(told, {"PredictionsDrift"}, "no other alert was pending or fired")

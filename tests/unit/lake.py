@@ -98,7 +98,7 @@ class Cursor:
 
 
 def translated(sql: str) -> str:
-    """One statement of Trino's, for DuckDB.
+    """One statement of Trino's, for DuckDB, where the information schema is that of all catalogs.
 
     Raises:
         sqlglot.errors.ParseError: it is none of Trino's.
@@ -110,4 +110,4 @@ def translated(sql: str) -> str:
         unsupported_level=sqlglot.ErrorLevel.RAISE,
         error_level=sqlglot.ErrorLevel.RAISE,
     )
-    return made
+    return made.replace("iceberg.information_schema.", "system.information_schema.")

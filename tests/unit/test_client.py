@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client as k8s
 
 import workloads
-from client import jobs, objects, pods, queues
+from client import jobs, objects, pods, queues, rules
 from client.errors import ClientError
 from client.objects import Kind, find_kind
 from client.platform import Platform, host_of, service_of
@@ -207,6 +207,42 @@ def test_a_platform_offers_its_queue_and_the_core_alone_none(monkeypatch: pytest
     assert queues.offers(platform) == {"served": {"Job"}, "queue": None}
     kueue(monkeypatch, {"/workloads/localqueues/workloads": {"kind": "LocalQueue"}})
     assert queues.offers(platform) == {"served": {"Job"}, "queue": "workloads"}
+
+
+RULE = {
+    "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "r"},
+    "spec": {"groups": [{"rules": [{"for": "1h30m"}, {"for": "2s"}, {"expr": "up"}]}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("annotations", "expected"),
+    [
+        ({"seatrial.dev/longest-for": "5s"}, ["5s", "2s", None]),
+        ({"seatrial.dev/longest-for": "2d"}, ["1h30m", "2s", None]),
+        ({}, ["1h30m", "2s", None]),
+        (403, ["1h30m", "2s", None]),
+    ],
+)
+def test_rules_are_hastened_as_the_stack_hastens_its_own(
+    monkeypatch: pytest.MonkeyPatch, annotations: Any, expected: list[str | None]
+) -> None:
+    applied: list[Any] = []
+
+    def request(_: Any, method: str, path: str, **given: Any) -> str:
+        if method == "PATCH":
+            applied.append(given["body"])
+        elif isinstance(annotations, int):
+            raise k8s.ApiException(status=annotations)
+        assert method == "PATCH" or path.endswith("platform-monitoring/prometheuses/platform")
+        return json.dumps({"metadata": {"annotations": annotations}})
+
+    monkeypatch.setattr(jobs, "request", request)
+    monkeypatch.setattr(rules, "request", request)
+    served = [Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules", True, frozenset())]
+    jobs.apply(Some(api=None), served, "w", RULE)  # type: ignore[arg-type]
+    ((group,),) = (each["spec"]["groups"] for each in applied)
+    assert [rule.get("for") for rule in group["rules"]] == expected
 
 
 def test_what_a_job_waits_for_is_told_in_kueues_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,19 +19,22 @@ import workloads
 from react import policy
 from react.decide import Alert, decide
 from tests.unit import real_flights
+from tests.unit.lake import Lake as Trino
 from tests.unit.objects import Objects
 from workloads import common
 from workloads.common import HopelessError, WorkloadError
 from workloads.react.manifest import POLICY
 from workloads.settings import changed
+from workloads.train_delay.features import KEY
 from workloads.watch_drift import config, flights, main, page, predictions, table
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.flights import Lake
 from workloads.watch_drift.metrics import Metrics
-from workloads.watch_drift.predictions import Model
+from workloads.watch_drift.predictions import Given, Model
 from workloads.watch_drift.watch import Look, Store, Watch
 
 IMAGE = "registry.example/seatrial/workloads:0123"
+SCORES = (predictions.PREDICTION, predictions.RESIDUAL)
 SMALL = config.WatchDrift(last_reference=2, first_watched=3, last_watched=4, report=False)
 
 
@@ -40,12 +42,13 @@ class Database:
     """The lake's tables, with one of every so many flights."""
 
     def __init__(self, last_month: int, every: int = 5) -> None:
-        self.connection = duckdb.connect(":memory:")
+        self.trino = Trino("")
+        self.connection = self.trino.database
         rows = real_flights.months(1, last_month).iloc[::every]
         weather = rows[["origin", *flights.WEATHER]].assign(time_hour=np.arange(len(rows)))
         flown = rows.drop(columns=list(flights.WEATHER)).assign(time_hour=np.arange(len(rows)))
         for statement in (
-            "ATTACH ':memory:' AS iceberg", "CREATE SCHEMA iceberg.nycflights13",
+            "CREATE SCHEMA iceberg.nycflights13",
             "CREATE TABLE iceberg.nycflights13.flights AS SELECT * FROM flown",
             "CREATE TABLE iceberg.nycflights13.weather AS SELECT * FROM weather",
             "CREATE TABLE iceberg.nycflights13.\"flights$refs\" AS SELECT 'main' AS name, 7 AS snapshot_id",
@@ -57,14 +60,18 @@ class Database:
     def change(self, statement: str) -> None:
         """A commit that changes rows: the table has another snapshot then."""
         self.connection.execute(statement)
-        for name in ("flights", "weather"):
+        for name in ("flights", "scores", "weather"):
             if name in statement.replace("nycflights13", "") and not statement.startswith("ALTER"):
                 self.connection.execute(
                     f'UPDATE iceberg.nycflights13."{name}$refs" SET snapshot_id = snapshot_id + 1'
                 )
 
     def lake(self, settings: WatchDrift = SMALL) -> Lake:
-        return Lake(self.connection, settings)
+        return Lake(self.trino, settings)
+
+    def read(self, month: int) -> pd.DataFrame:
+        lake = self.lake()
+        return lake.read(month, lake.states())
 
 
 @pytest.fixture
@@ -87,7 +94,7 @@ def said(look: Look, window: str | None = None) -> set[tuple[str, str]]:
 
 
 def test_a_month_is_read_in_order_with_its_weather(database: Database) -> None:
-    rows = database.lake().read(3)
+    rows = database.read(3)
     expected = real_flights.months(1, 4).iloc[::5]
     expected = expected[expected["month"] == 3].reset_index(drop=True)
     assert list(rows.columns) == list(expected.columns)
@@ -101,9 +108,9 @@ def test_a_month_is_read_in_order_with_its_weather(database: Database) -> None:
 
 
 def test_twice_the_same_weather_does_not_make_two_flights_of_one(database: Database) -> None:
-    before = len(database.lake().read(3))
+    before = len(database.read(3))
     database.change("INSERT INTO iceberg.nycflights13.weather SELECT * FROM iceberg.nycflights13.weather")
-    assert len(database.lake().read(3)) == before
+    assert len(database.read(3)) == before
 
 
 # --- looks --------------------------------------------------------------------------------------------------
@@ -120,6 +127,29 @@ def test_a_look_judges_each_month_and_looks_again_only_when_the_table_changed(
     again = watch.look()
     assert ("dep_delay", "values") in said(again, "4")
     assert ("dep_delay", "values") not in said(again, "3")
+
+
+def test_a_look_asks_once_when_nothing_changed_and_once_a_month_besides_when_it_judges(
+    watch: Watch, database: Database
+) -> None:
+    asked = database.trino.statements
+    for expected in (4, 1):  # The states; the flights of each month, and the two months themselves.
+        before = len(asked)
+        watch.look()
+        assert len(asked) - before == expected, asked[before:]
+
+
+def test_a_table_that_trino_could_not_read_is_no_table_without_columns(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(_: Any, sql: str) -> list[Any]:
+        rows = common.query(database.trino, sql)
+        return [row for row in rows if row[:1] != ("weather",) or row[1] == ""]
+
+    lake = database.lake()
+    monkeypatch.setattr(flights, "common", Some(query=told))
+    with pytest.raises(WorkloadError, match=r"no columns of weather in iceberg\.nycflights13"):
+        lake.states()
 
 
 def test_two_months_without_flights_are_a_feed_that_starves(watch: Watch, database: Database) -> None:
@@ -210,6 +240,64 @@ def test_predictions_and_their_residuals_are_watched_where_a_model_is_named(
     assert kinds["prediction"] == kinds["residual"] == "prediction"
     database.change("ALTER TABLE iceberg.nycflights13.flights DROP COLUMN distance")
     assert {("distance", "missing"), ("prediction", "missing")} <= said(watch.look(), "4")
+
+
+GIVEN = replace(SMALL, predictions="scores")
+
+
+@pytest.fixture
+def scored(database: Database) -> Watch:
+    """Watches scores that were given: they go by the delay at departure."""
+    keys = ", ".join(KEY)
+    for statement in (
+        f"CREATE TABLE iceberg.nycflights13.scores AS SELECT {keys}, "
+        "1 / (1 + exp((15 - dep_delay) / 10)) AS score FROM iceberg.nycflights13.flights",
+        "CREATE TABLE iceberg.nycflights13.\"scores$refs\" AS SELECT 'main' AS name, 700 AS snapshot_id",
+    ):
+        database.connection.execute(statement)
+    return Watch(GIVEN, database.lake(GIVEN), Store(Objects(), "b", "flights"), Given(GIVEN))
+
+
+def test_each_score_goes_to_its_flight_however_often_it_is_kept(scored: Watch, database: Database) -> None:
+    database.change("INSERT INTO iceberg.nycflights13.scores SELECT * FROM iceberg.nycflights13.scores")
+    rows = scored.lake.read(3, scored.lake.states())
+    assert len(rows) == len(database.read(3))
+    expected = 1 / (1 + np.exp((15 - rows["dep_delay"]) / 10))
+    pd.testing.assert_series_equal(rows["score"], expected, check_names=False)
+
+
+def test_scores_that_change_are_looked_at_and_called_alone(scored: Watch, database: Database) -> None:
+    before = said(scored.look())
+    assert {each.kind for each in scored.look().verdicts if each.subject in SCORES} == {"prediction"}
+    database.change("UPDATE iceberg.nycflights13.scores SET score = score / 2 WHERE month = 4")
+    assert said(scored.look()) - before == {(name, "values") for name in SCORES}
+
+
+@pytest.mark.parametrize(
+    "statement", ["scores DROP COLUMN score", "scores DROP COLUMN flight", "flights DROP COLUMN carrier"]
+)
+def test_scores_without_flights_or_flights_without_scores_are_named(
+    scored: Watch, database: Database, statement: str
+) -> None:
+    scored.look()
+    database.change(f"ALTER TABLE iceberg.nycflights13.{statement}")
+    assert {(name, "missing") for name in SCORES} <= said(scored.look())
+
+
+@pytest.mark.parametrize("statement", ["DROP COLUMN score", "ALTER flight SET DATA TYPE bigint USING -1"])
+def test_a_table_without_a_score_of_the_reference_is_refused(
+    scored: Watch, database: Database, statement: str
+) -> None:
+    database.change(f"ALTER TABLE iceberg.nycflights13.scores {statement}")
+    with pytest.raises(HopelessError, match=r"table scores has no score of the months \[1, 2\]; its columns"):
+        Watch(GIVEN, database.lake(GIVEN), Store(Objects(), "b", "flights"), Given(GIVEN))
+
+
+def test_a_reference_of_other_scores_is_learned_anew(scored: Watch, database: Database) -> None:
+    kept = Store(Objects(), "b", "flights")
+    kept.put(scored.reference)
+    assert kept.get(scored.identity()) is not None
+    assert kept.get(Watch(SMALL, database.lake(), Store(Objects(), "b", "x"), None).identity()) is None
 
 
 def test_a_model_that_is_not_registered_is_refused(model: Model) -> None:
@@ -350,13 +438,15 @@ def test_without_evidently_there_is_no_page_and_its_failure_is_told(tmp_path: Pa
         ("last_reference=1", "must be after first_reference"),
         ("last_watched=6", "must be first_watched or later"),
         ("every=0", "must be above 0"),
+        ("predictions=x,model=y", "must be empty where a model is asked anew"),
         ("level=1", "must be from 0 to 1"),
         ("least_rows=5", "must be at least 50"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_refused_before_anything_is_deployed(setting: str, words: str) -> None:
+    given = [word for each in setting.split(",") for word in ("--set", each)]
     with pytest.raises(ValueError, match=words):
-        workloads.manifest("watch_drift", IMAGE, arguments=["--set", setting])
+        workloads.manifest("watch_drift", IMAGE, arguments=given)
 
 
 NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls")

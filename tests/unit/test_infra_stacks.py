@@ -253,6 +253,13 @@ def test_every_definition_is_awaited(stack: str) -> None:
         assert each.inputs["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Established"
 
 
+@pytest.mark.parametrize(("stack", "longest"), [("local", "5s"), ("prod", None)])
+def test_a_stack_that_hastens_its_alerts_tells_those_who_bring_more(stack: str, longest: str | None) -> None:
+    [server] = built(stack).of_kind("Prometheus")
+    assert server.inputs["metadata"]["annotations"].get(outputs.ANNOTATION_LONGEST_FOR) == longest
+    assert server.inputs["metadata"]["name"] == outputs.PROMETHEUS
+
+
 def test_workloads_find_all_they_need_in_one_secret() -> None:
     [access] = [each for each in built("local").of_kind("Secret") if each.name == "workloads/platform-access"]
     text = Path(outputs.__file__).read_text()

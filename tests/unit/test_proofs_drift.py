@@ -31,16 +31,19 @@ from workloads.common import WorkloadError
 from workloads.train_delay.features import WEATHER
 from workloads.watch_drift import flights, table
 from workloads.watch_drift.metrics import Metrics
+from workloads.watch_drift.predictions import Given
 from workloads.watch_drift.watch import Store, Watch
 
-SHIFT, COLUMN, FEED = (
+SHIFT, COLUMN, FEED, SCORES = (
     "a_shift_is_called_and_nothing_else", "a_column_that_is_gone_is_named", "a_feed_that_is_cut_is_told_of",
+    "predictions_that_shift_are_called",
 )  # fmt: skip
 IMAGE = "registry.example/seatrial/workloads:0123"
 HOLDS = 0.2
 """Seconds, of the alerts here."""
 CONDITIONS = {
     "FeatureDrifts": ("drift_changed", {"kind": "feature"}),
+    "PredictionsDrift": ("drift_changed", {"kind": "prediction"}),
     "SchemaChanged": ("drift_changed", {"kind": "schema"}),
     "DriftDetectorStarved": ("drift_starved", {}),
 }
@@ -55,6 +58,8 @@ class Here:
         self.api = None
         self.store, self.lake = Objects(), Lake("")
         self.objects: dict[str, Any] = {}
+        self.left: dict[str, Any] = {}
+        """What Prometheus still has of a watch that is gone."""
         self.over, self.ended = threading.Event(), threading.Event()
         self.watch = threading.Thread()
         self.registry = CollectorRegistry()
@@ -80,7 +85,7 @@ class Here:
 
     def _commit(self, sql: str) -> None:
         """Each change of rows is a snapshot; a renamed column is none."""
-        for name in ("flights", "weather"):
+        for name in ("flights", "predictions", "weather"):
             place, refs = f"{drifted.PLACE}.{name}", f'{drifted.PLACE}."{name}$refs"'
             if sql.startswith(f"CREATE TABLE {place} "):
                 self.lake.rows(f"CREATE TABLE {refs} AS SELECT 'main' AS name, 1 AS snapshot_id")
@@ -121,7 +126,7 @@ class Here:
         while not self.over.wait(0.05):
             try:
                 store = Store(self.store, "datasets", settings.name)
-                watch = watch or Watch(settings, flights.Lake(self.lake, settings), store, None)
+                watch = watch or Watch(settings, flights.Lake(self.lake, settings), store, Given(settings))
                 look = watch.look()
                 if look is not kept:
                     if self.calls_more:
@@ -139,10 +144,14 @@ class Here:
 
     # --- Prometheus and what comes behind it ---
 
+    def found(self) -> bool:
+        """Whether the monitor is one that Prometheus looks for."""
+        monitor = self.objects.get("PodMonitor") or self.left.get("PodMonitor")
+        return bool(monitor and monitor["metadata"]["labels"]["app.kubernetes.io/part-of"] == "seatrial")
+
     def _samples(self, name: str) -> list[dict[str, str]]:
         """The labels of each series, with its value."""
-        monitor = self.objects.get("PodMonitor")
-        if not monitor or monitor["metadata"]["labels"]["app.kubernetes.io/part-of"] != "seatrial":
+        if not self.found():
             return []
         found = [each for metric in list(self.registry.collect()) for each in metric.samples]
         return [{**each.labels, "value": str(each.value)} for each in found if each.name == name]
@@ -186,9 +195,13 @@ class Here:
 
     def prometheus(self, path: str, **asked: str) -> Any:
         if path == "rules":
-            groups = self.objects.get("PrometheusRule", {}).get("spec", {}).get("groups", [])
+            kept = self.objects.get("PrometheusRule") or self.left.get("PrometheusRule", {})
+            groups = kept.get("spec", {}).get("groups", [])
             rules = [{"query": rule["expr"]} for group in groups for rule in group["rules"]]
             return {"groups": [{"rules": rules}]}
+        if path == "scrape_pools":
+            pools = [f"podMonitor/workloads/{drifted.NAME}/0"] if self.found() else []
+            return {"scrapePools": ["podMonitor/workloads/another/0", *pools]}
         assert f'watch="{drifted.WATCH}"' in asked["query"]
         if path == "query":
             series = self._samples("drift_changed")
@@ -230,7 +243,7 @@ def proven(platform: Any, name: str) -> Result:
     return run_one(REGISTRY[f"drift.{name}"], platform, None)
 
 
-@pytest.mark.parametrize("name", [SHIFT, COLUMN, FEED])
+@pytest.mark.parametrize("name", [SHIFT, COLUMN, FEED, SCORES])
 def test_they_pass_where_it_holds_and_leave_nothing(platform: Here, name: str) -> None:
     result = proven(platform, name)
     assert (result.result, result.cause) == ("passed", "")
@@ -247,6 +260,7 @@ def test_they_pass_where_it_holds_and_leave_nothing(platform: Here, name: str) -
         (damage_drift.healed_shift, SHIFT),
         (damage_drift.muted, COLUMN),
         (damage_drift.refilled_feed, FEED),
+        (damage_drift.healed_scores, SCORES),
     ],
 )
 def test_a_fault_reddens_its_proof_and_is_mended(
@@ -262,6 +276,19 @@ def test_a_fault_reddens_its_proof_and_is_mended(
     assert (again.result, again.cause) == ("passed", "")
 
 
+@pytest.mark.parametrize("fault", [damage_drift.wrong_label, damage_drift.muted])
+def test_a_fault_waits_until_nothing_of_an_earlier_watch_would_do(
+    platform: Here, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Any], AbstractContextManager[None]]
+) -> None:
+    platform.left = {each["kind"]: each for each in drifted.objects(platform)}  # type: ignore[arg-type]
+    monkeypatch.setattr(drifted, "PATIENCE", 0)
+    with pytest.raises(client.ClientError, match=r"earlier .* to be forgotten"), fault(platform):
+        raise AssertionError("it did not wait")
+    platform.left = {}
+    with fault(platform):
+        pass
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -274,14 +301,23 @@ def test_a_watch_that_calls_too_much_is_found_out(platform: Here, more: Any, wor
     assert words in proven(platform, SHIFT).cause
 
 
-def test_an_alert_about_another_model_is_found_out(platform: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (SHIFT, "not so: the alert names the column and the model"),
+        (SCORES, "not so: the alert names the model"),
+    ],
+)
+def test_an_alert_about_another_model_is_found_out(
+    platform: Here, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
     receive = platform._receive
 
     def renamed(status: str, fingerprint: str, labels: dict[str, str], now: float) -> None:
         receive(status, fingerprint, {**labels, "model": "another"}, now)
 
     monkeypatch.setattr(platform, "_receive", renamed)
-    assert "not so: the alert names the column and the model" in proven(platform, SHIFT).cause
+    assert words in proven(platform, name).cause
 
 
 def test_what_a_killed_run_left_is_taken_away(platform: Here) -> None:
@@ -308,7 +344,9 @@ def test_its_alerts_are_told_soon_and_call_nobody(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(probe, "workload_image", lambda _: IMAGE)
     made = {each["kind"]: each for each in drifted.objects(Some(api=None))}  # type: ignore[arg-type]
     (group,) = made["PrometheusRule"]["spec"]["groups"]
-    assert {(rule["for"], rule["labels"]["severity"]) for rule in group["rules"]} == {("5s", "none")}
+    assert {rule["labels"]["severity"] for rule in group["rules"]} == {"none"}
+    (endpoint,) = made["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    assert "interval" not in endpoint
     assert all(f'watch="{drifted.WATCH}"' in rule["expr"] for rule in group["rules"])
     (pod,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert {"every=2.0", "report=false", "serves=probe-drift", "last_watched=6"} <= set(pod["command"])

@@ -25,6 +25,9 @@ class WatchDrift:
     """A registered model whose predictions are watched too, for example `delay-classifier`."""
     version: str = ""
     """Of the model; without it the newest."""
+    predictions: str = ""
+    """A table beside the flights with scores as they were given, in the place of a model that is asked anew:
+    `score` by month, day, sched_dep_time, carrier, flight, origin and dest."""
     serves: str = "delay"
     """The name under which the watched model is served: the label `model` of metrics and alerts, by which the
     reaction knows what is to be trained anew. Without it they have none."""
@@ -54,6 +57,7 @@ class WatchDrift:
         for name, fits, wanted in (
             ("name", self.name.isidentifier() and self.name.islower(), "like flights_of_may"),
             ("last_reference", self.first_reference < self.last_reference, "after first_reference"),
+            ("predictions", not (self.predictions and self.model), "empty where a model is asked anew"),
             ("last_watched", self.first_watched <= self.last_watched, "first_watched or later"),
             ("every", self.every > 0, "above 0"),
             ("feed_seconds", self.feed_seconds >= 0, "at least 0"),

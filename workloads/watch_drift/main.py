@@ -20,14 +20,15 @@ from workloads.watch_drift import config, table
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.flights import Lake
 from workloads.watch_drift.page import page
-from workloads.watch_drift.predictions import Model
+from workloads.watch_drift.predictions import Given, Model
 from workloads.watch_drift.watch import Look, Store, Watch
 
 
 def begin(settings: WatchDrift) -> Watch:
     """The watch, with its reference."""
     store = Store(common.s3(), common.env("S3_BUCKET"), settings.name)
-    model = Model(settings) if settings.model else None
+    given = Given(settings) if settings.predictions else None
+    model = Model(settings) if settings.model else given
     return Watch(settings, Lake(common.trino(), settings), store, model)
 
 
@@ -50,7 +51,8 @@ def tell_people(watch: Watch, look: Look) -> None:
     settings = watch.settings
     try:
         before, now = (
-            watch.columns(watch.lake.read(month)) for month in (settings.last_reference, int(look.current))
+            watch.columns(watch.lake.read(month, watch.states))
+            for month in (settings.last_reference, int(look.current))
         )
         html = page(before, now)
         if html is None:

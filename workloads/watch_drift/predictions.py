@@ -1,4 +1,6 @@
-"""A registered model's predictions on the watched flights, and how far they were off."""
+"""Predictions on the watched flights, and how far they were off: those of a registered model that is asked
+anew, or those that were given.
+"""
 
 from typing import Any
 
@@ -8,6 +10,7 @@ from workloads import common
 from workloads.common import HopelessError
 from workloads.train_delay.features import INPUT_COLUMNS
 from workloads.watch_drift.config import WatchDrift
+from workloads.watch_drift.flights import SCORE
 
 WHOLE = ("year", "month", "day", "hour", "minute", "distance")
 """Inputs that the model's signature has as whole numbers."""
@@ -33,8 +36,27 @@ class Model:
         inputs = asked[list(INPUT_COLUMNS)].astype(dict.fromkeys(WHOLE, "int64"))
         answer = self.loaded.predict(inputs)
         scores = pd.Series(answer.iloc[:, 0].to_numpy(dtype="float64"), index=asked.index)
-        prediction = scores.reindex(rows.index)
-        return {PREDICTION: prediction, RESIDUAL: late(rows, self.late_minutes) - prediction}
+        return watched(rows, scores.reindex(rows.index), self.late_minutes)
+
+
+class Given:
+    """Scores as they were given, which the flights have with them."""
+
+    version = ""
+
+    def __init__(self, settings: WatchDrift) -> None:
+        self.late_minutes = settings.late_minutes
+
+    def columns(self, rows: pd.DataFrame) -> dict[str, pd.Series]:
+        """As a model's; missing where a flight has no score."""
+        if not {SCORE, "arr_delay"} <= set(rows):
+            return {}
+        return watched(rows, rows[SCORE], self.late_minutes)
+
+
+def watched(rows: pd.DataFrame, scores: pd.Series, late_minutes: int) -> dict[str, pd.Series]:
+    """What is watched of scores."""
+    return {PREDICTION: scores, RESIDUAL: late(rows, late_minutes) - scores}
 
 
 def late(rows: pd.DataFrame, minutes: int) -> pd.Series:

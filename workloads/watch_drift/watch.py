@@ -8,11 +8,12 @@ import pandas as pd
 
 from workloads import common
 from workloads.common import HopelessError, log
+from workloads.train_delay.features import KEY
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.days import UsualDays, alarms, new_detector
 from workloads.watch_drift.e_detector import EDetector
-from workloads.watch_drift.flights import FEATURES, Lake, State, features
-from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Model, late
+from workloads.watch_drift.flights import FEATURES, SCORE, Lake, States, features
+from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Given, Model, late
 from workloads.watch_drift.reference import Reference, sliding
 from workloads.watch_drift.verdicts import Verdict, judge, starved
 
@@ -37,15 +38,15 @@ class Look:
 
 
 class Watch:
-    """Looks at the flights, and judges them anew when their table or that of the weather has changed."""
+    """Looks at the flights, and judges them anew when one of the tables has changed."""
 
-    def __init__(self, settings: WatchDrift, lake: Lake, store: "Store", model: Model | None) -> None:
+    def __init__(self, settings: WatchDrift, lake: Lake, store: "Store", model: Model | Given | None) -> None:
         self.settings, self.lake, self.model = settings, lake, model
         self.reference = store.get(self.identity()) or self._learn()
         store.put(self.reference)
         self.days = UsualDays.from_kept(self.reference.about["days"])
         self.last: Look | None = None
-        self.states: tuple[State, State] | None = None
+        self.states: States = {}
 
     def identity(self) -> dict[str, Any]:
         """What decides what the reference is of."""
@@ -56,10 +57,12 @@ class Watch:
             "months": settings.reference_months,
             "model": settings.model,
             "version": self.model.version if self.model else "",
+            "predictions": settings.predictions,
         }
 
     def _learn(self) -> Reference:
-        rows = pd.concat([self.lake.read(month) for month in self.settings.reference_months])
+        states = self.lake.states()
+        rows = pd.concat([self.lake.read(month, states) for month in self.settings.reference_months])
         rows = rows.reset_index(drop=True)
         watched = self.columns(rows)
         lacking = [name for name in FEATURES if name not in watched]
@@ -68,9 +71,15 @@ class Watch:
             raise HopelessError(
                 f"the months {self.settings.reference_months} have {what}; run ingest_flights first"
             )
+        scores = self.settings.predictions
+        if scores and (PREDICTION not in watched or watched[PREDICTION].isna().all()):
+            raise HopelessError(
+                f"table {scores} has no score of the months {self.settings.reference_months}; "
+                f"its columns must be {', '.join([*KEY, SCORE])}"
+            )
         dates = pd.to_datetime(rows[["year", "month", "day"]].astype("int64"))
         days = UsualDays.learn(rows, late(rows, self.settings.late_minutes))
-        about = {"identity": self.identity(), "snapshot": self.lake.snapshot(), "days": days.kept()}
+        about = {"identity": self.identity(), "snapshot": states["flights"].snapshot, "days": days.kept()}
         log("learned", rows=len(rows), columns=watched.shape[1])
         return Reference.learn(
             watched,
@@ -94,13 +103,13 @@ class Watch:
         feed = starved(str(months[-1]), list(there.values()))
         filled = [month for month in months if there[month]]
         days = new_detector()
-        found = [verdict for month in filled for verdict in self._judge(month, days)] + [feed]
+        found = [verdict for month in filled for verdict in self._judge(month, states, days)] + [feed]
         current = str(filled[-1]) if filled and not feed.changed else feed.window
-        self.last, self.states = Look(states[0].snapshot, there, found, current), states
+        self.last, self.states = Look(states["flights"].snapshot, there, found, current), states
         return self.last
 
-    def _judge(self, month: int, detector: EDetector) -> list[Verdict]:
-        rows = self.lake.read(month)
+    def _judge(self, month: int, states: States, detector: EDetector) -> list[Verdict]:
+        rows = self.lake.read(month, states)
         window = str(month)
         found = judge(
             self.reference, window, self.columns(rows), self.settings.limits, self.settings.least_rows

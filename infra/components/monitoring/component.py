@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from infra import charts, kube, patching, pods
+from infra import charts, kube, outputs, patching, pods
 from infra.components.monitoring import patches, routing
 from infra.components.monitoring.dashboards import config_maps
 from infra.components.monitoring.grafana import GrafanaInputs, register
@@ -177,7 +177,10 @@ class Monitoring(pulumi.ComponentResource):
                 ]
             },
         }
-        return kube.object_of(MONITORING, "Prometheus", self._metadata("platform", _AVAILABLE), spec)
+        longest = settings.longest_for
+        told = {outputs.ANNOTATION_LONGEST_FOR: longest} if longest else {}
+        metadata = self._metadata(outputs.PROMETHEUS, {**_AVAILABLE, **told})
+        return kube.object_of(MONITORING, "Prometheus", metadata, spec)
 
     def _alertmanager(self, settings: AlertmanagerSettings) -> kube.Manifest:
         spec = {

@@ -21,7 +21,8 @@ class PrometheusSettings(Settings):
     scrape_interval: str = Duration("30s")
     """How often targets are read and rules are looked at."""
     longest_for: str | None = Duration(None)
-    """An alert does not have to hold for longer than this before it fires, whatever its rule says."""
+    """An alert does not have to hold for longer than this before it fires, whatever its rule says: those of
+    components, and those of workloads that are deployed from then on."""
     resources: Resources = Resources(cpu="50m", memory="600Mi")
 
 
