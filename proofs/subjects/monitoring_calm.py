@@ -12,11 +12,13 @@ from proofs import alarms, causes, causes_objects, load, probe, scene
 from proofs.alarms import Fired
 from proofs.exporter import PATIENCE as TO_BE_READ
 from proofs.run import Check, proof
-from proofs.subjects.monitoring_alerts import LOCAL, quiet
+from proofs.subjects.monitoring_alerts import LOCAL
 from proofs.subjects.monitoring_causes import TO_END
 
 MINUTES = 30.0
 """How long the load lasts."""
+STILL = 30.0
+"""Seconds without any alert before the load begins."""
 EVERY = 5.0
 """Seconds between two looks; each is at all that was since the beginning."""
 ENOUGH = 0.9
@@ -62,16 +64,22 @@ def loaded(platform: Platform, check: Check, brought: Collection[str]) -> None:
 
 
 def still(platform: Platform) -> None:
-    """Nothing fires, and what fired has left no series that goes on: one of a rule that was taken away is
-    ended some seconds later.
+    """Nothing fires and nothing waits to: what comes later comes of the load. Series are asked for, as later,
+    because one of a rule that was taken away goes on for some seconds.
     """
-    quiet(platform, TO_END)
 
-    def left() -> list[Fired]:
+    def left() -> str:
         now = time.time()
-        return alarms.fired(platform, now, now)
+        fired = {each.alert for each in alarms.fired(platform, now - STILL, now)}
+        waits = {each["alertname"] for each in alarms.pending(platform, now - STILL, now)}
+        return ", ".join(sorted(fired | waits))
 
-    until(lambda: not left(), "the series of alerts that are over to end", TO_END)
+    until(
+        lambda: not left(),
+        lambda: f"no alert to fire or wait for {STILL:g} s; there are {left()}",
+        TO_END,
+        every=2,
+    )
 
 
 def watched(platform: Platform, began: float, seconds: float) -> list[Fired]:

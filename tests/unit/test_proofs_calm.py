@@ -192,10 +192,17 @@ def test_what_only_waits_to_fire_is_kept_and_no_alarm(world: World) -> None:
     assert prove(world).attached["pending"] == [{"alertname": "TrinoDown", "job": "x", "seconds": 4}]
 
 
-def test_what_fired_before_is_waited_for_also_where_its_rule_is_gone(world: World) -> None:
-    world.series += [Series("TrinoDown", 0, 160), Series("OfNobody", 0, 170)]
+@pytest.mark.parametrize("state", ["firing", "pending"])
+def test_what_was_before_is_waited_for_also_where_its_rule_is_gone(world: World, state: str) -> None:
+    world.series += [Series("TrinoDown", 0, 160), Series("OfNobody", 0, 180, state)]
     prove(world)
-    assert world.clock.now >= 170 + 1800
+    assert 180 + subject.STILL <= world.clock.now - 1800 < 190 + subject.STILL
+
+
+def test_what_does_not_end_by_itself_is_named(world: World) -> None:
+    world.series += [Series("TrinoDown", 0, 1e9), Series("TargetDown", 0, 1e9, "pending")]
+    with pytest.raises(ClientError, match="there are TargetDown, TrinoDown"):
+        prove(world)
 
 
 def test_a_wrong_answer_is_no_calm(world: World) -> None:
