@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -57,6 +58,54 @@ def firing(platform: Platform) -> set[str]:
     return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"} - {HEARTBEAT}
 
 
+@dataclass(frozen=True)
+class Fired:
+    """An alert that fired, perhaps for a moment only."""
+
+    alert: str
+    labels: dict[str, str]
+    at: float
+    """Seconds since 1970."""
+    value: float | None
+    """Of its rule's query then; None where that says nothing any more."""
+
+    def __str__(self) -> str:
+        labels = ", ".join(f"{name}={value}" for name, value in self.labels.items() if name != "alertname")
+        when = datetime.fromtimestamp(self.at, UTC)
+        return f"{self.alert}({labels}) at {when:%H:%M:%S} UTC, value {self.value}"
+
+
+def fired(platform: Platform, since: float, until: float) -> list[Fired]:
+    """What fired from then until then, also what is over, in its order; the heartbeat does not count."""
+    query = f'ALERTS{{alertstate="firing", alertname!="{HEARTBEAT}"}}'
+    found = [(float(each["values"][0][0]), named(each)) for each in series(platform, query, since, until)]
+    return [
+        Fired(labels["alertname"], labels, at, value(platform, labels, at))
+        for at, labels in sorted(found, key=lambda each: each[0])
+    ]
+
+
+def value(platform: Platform, labels: dict[str, str], at: float) -> float | None:
+    """Of an alert's query, then and with these labels."""
+    rule = rules(platform).get(labels["alertname"])
+    if rule is None:
+        return None
+    answer = platform.prometheus("query", query=rule["query"], time=f"{at:.3f}")["result"]
+    fitting = [each["value"][1] for each in answer if named(each).items() <= labels.items()]
+    return float(fitting[0]) if fitting else None
+
+
+def named(entry: dict[str, Any]) -> dict[str, str]:
+    """The labels of a series that say what it is about."""
+    return {name: value for name, value in entry["metric"].items() if name not in ("__name__", "alertstate")}
+
+
+def pending(platform: Platform, since: float, until: float) -> list[dict[str, Any]]:
+    """The alerts that waited to fire meanwhile, each with its labels and for how many seconds."""
+    found = series(platform, 'ALERTS{alertstate="pending"}', since, until)
+    return [{**named(each), "seconds": len(each["values"])} for each in found]
+
+
 def rules(platform: Platform) -> dict[str, dict[str, Any]]:
     """The loaded alerts by name, each with the `interval` of its group; of two the one that waits less."""
     groups = platform.prometheus("rules", type="alert")["groups"]
@@ -100,6 +149,7 @@ def first(platform: Platform, query: str, since: float, until: float) -> float:
 
 
 def series(platform: Platform, query: str, since: float, until: float) -> list[Any]:
+    """What a query says at each second."""
     span = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": "1"}
     found: list[Any] = platform.prometheus("query_range", query=query, **span)["result"]
     return found

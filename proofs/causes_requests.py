@@ -8,13 +8,13 @@ import httpx
 from trino.exceptions import TrinoQueryError
 
 from client import Platform
+from proofs import probe
 from proofs.damage import meanwhile
 from proofs.exporter import ROUTE
 from proofs.scene import Scene
 
 EVERY = 0.5
 """Seconds between two requests."""
-EXPERIMENT = "probes"
 NOWHERE = "probe/nothing"
 """An artifact that the run does not have; MLflow calls that its own error, and answers 500."""
 VIEW = "probe_causes"
@@ -47,8 +47,7 @@ def asking(ask: Callable[[], httpx.Response], least: int) -> AbstractContextMana
 def mlflow_fails(scene: Scene) -> Iterator[None]:
     """A run's artifact is asked for that is not in the object store."""
     platform, mlflow = scene.platform, scene.platform.mlflow()
-    known = mlflow.get_experiment_by_name(EXPERIMENT)
-    run = mlflow.create_run(known.experiment_id if known else mlflow.create_experiment(EXPERIMENT))
+    run = mlflow.create_run(probe.experiment(mlflow))
     access = platform.access
     account = (access["MLFLOW_TRACKING_USERNAME"], access["MLFLOW_TRACKING_PASSWORD"])
     place = {"path": NOWHERE, "run_id": run.info.run_id}

@@ -1,7 +1,7 @@
 """What faults do to the way of an alert: each breaks on entering, mends on leaving."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 
 from kubernetes import client as k8s
@@ -10,6 +10,7 @@ from client import Platform, alerts, outputs
 from client.waiting import until
 from proofs import alarms
 from proofs.damage import NAME, monitoring_object
+from proofs.subjects import monitoring_calm
 
 ALERT = "MlflowDown"
 RULES = "mlflow"
@@ -17,6 +18,7 @@ RULES = "mlflow"
 LABEL = "app.kubernetes.io/part-of"
 NOBODYS = "FaultNobodyCauses"
 """An alert that no proof has ever seen."""
+NERVOUS = "FaultNervous"
 
 
 @contextmanager
@@ -55,16 +57,40 @@ def unheard(platform: Platform) -> Iterator[None]:
         mark(label)
 
 
-@contextmanager
-def uncaused(platform: Platform) -> Iterator[None]:
+def uncaused(platform: Platform) -> AbstractContextManager[None]:
     """Somebody has added an alert, and nothing that causes it."""
-    rule = {"alert": NOBODYS, "expr": "vector(0) > 1"}
-    spec = {"groups": [{"name": NAME, "rules": [rule]}]}
+    return added(platform, NOBODYS, "vector(0) > 1")
+
+
+def nervous(platform: Platform) -> AbstractContextManager[None]:
+    """Somebody has added an alert with a limit that ordinary work exceeds: a query has ended."""
+    return added(
+        platform,
+        NERVOUS,
+        'increase(trino_execution_name_QueryManager_CompletedQueries{job="trino"}[1m]) > 0',
+    )
+
+
+@contextmanager
+def added(platform: Platform, alert: str, expression: str) -> Iterator[None]:
+    """One more alert, which need not hold for any time."""
+    spec = {"groups": [{"name": NAME, "rules": [{"alert": alert, "expr": expression}]}]}
 
     def wait(loaded: bool) -> None:
-        until(lambda: (NOBODYS in alarms.rules(platform)) == loaded, f"{NOBODYS} to be read or gone", 180)
+        until(lambda: (alert in alarms.rules(platform)) == loaded, f"{alert} to be read or gone", 180)
 
     with monitoring_object(platform, "PrometheusRule", "prometheusrules", spec):
         wait(True)
         yield
     wait(False)
+
+
+@contextmanager
+def calm_for(minutes: float) -> Iterator[None]:
+    """The proof that nothing is told under load lasts so long meanwhile."""
+    usual = monitoring_calm.MINUTES
+    monitoring_calm.MINUTES = minutes
+    try:
+        yield
+    finally:
+        monitoring_calm.MINUTES = usual

@@ -9,6 +9,9 @@ from client import Platform, outputs
 from workloads import pods
 from workloads.common import LOAD_RECORD
 
+EXPERIMENT = "probes"
+"""In MLflow."""
+
 
 def ingest_record(platform: Platform) -> dict[str, Any]:
     """What the last load of the flights left beside the data."""
@@ -20,6 +23,12 @@ def ingest_record(platform: Platform) -> dict[str, Any]:
 def workload_image(platform: Platform) -> str:
     """The image that the last load ran in: it is there, so a probe can use it too."""
     return str(ingest_record(platform)["image"])
+
+
+def experiment(mlflow: Any) -> str:
+    """The id of the experiment where proofs log their runs."""
+    known = mlflow.get_experiment_by_name(EXPERIMENT)
+    return str(known.experiment_id if known else mlflow.create_experiment(EXPERIMENT))
 
 
 def run(platform: Platform, name: str, script: str, **options: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def prove(
     ] = None,
     deadline: Annotated[
         str, typer.Option(help="Proofs not begun by then are listed as not run, e.g. 30m, 90s.")
-    ] = "90m",
+    ] = "130m",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run the proofs; exit 0 only if each chosen one passed; an empty or unexplained skip fails."""
@@ -47,7 +47,7 @@ def run_proofs(
     folder: Path,
     only: Sequence[str] | None = None,
     without: Sequence[str] | None = None,
-    deadline: float = 5400.0,
+    deadline: float = 7800.0,
     as_json: bool = False,
     timeline: Path | None = None,
 ) -> None:

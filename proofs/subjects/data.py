@@ -51,16 +51,24 @@ QUESTIONS = {
 @proof("data", needs=["data.every_row_arrived"])
 def answers_equal_duckdb(platform: Platform, check: Check) -> None:
     """Trino answers the same questions as DuckDB does on the source files."""
-    names = [table.name for table in TABLES]
-    for question, sql in QUESTIONS.items():
-        ours = platform.sql(sql.format(**{name: f"{PLACE}.{name}" for name in names}))
-        theirs = source().execute(
-            sql.format(**{name: name for name in names}).replace("to_unixtime(", "epoch(")
-        )
-        expected = theirs.fetchall()
+    for question in QUESTIONS:
+        ours, expected = answer(platform, question), right_answer(question)
         check.equal(len(ours), len(expected), f"as many rows: {question}")
         different = [pair for pair in zip(ours, expected, strict=True) if not same(*pair)]
         check(not different, f"the same answer: {question}", first=different[:1])
+
+
+def answer(platform: Platform, question: str) -> list[Any]:
+    """Trino's rows."""
+    places = {table.name: f"{PLACE}.{table.name}" for table in TABLES}
+    return platform.sql(QUESTIONS[question].format(**places))
+
+
+def right_answer(question: str) -> list[Any]:
+    """DuckDB's rows."""
+    sql = QUESTIONS[question].format(**{table.name: table.name for table in TABLES})
+    rows: list[Any] = source().execute(sql.replace("to_unixtime(", "epoch(")).fetchall()
+    return rows
 
 
 @cache
@@ -70,7 +78,7 @@ def source() -> Any:
     database.execute("SET TimeZone = 'UTC'")
     for table in TABLES:
         frame = pd.read_csv(source_folder() / table.file, keep_default_na=False, na_values=["NA"])
-        kinds = {"integer": "Int64", "double precision": "float64", "text": "string"}
+        kinds: dict[str, Any] = {"integer": "Int64", "double precision": "float64", "text": "string"}
         for name, kind in table.columns.items():
             if kind == "timestamptz":
                 frame[name] = pd.to_datetime(frame[name], utc=True)

@@ -34,9 +34,14 @@ class Served(NamedTuple):
         return self.ends - self.begins < 2 * 3600
 
 
+def has_part(platform: Platform) -> bool:
+    """Whether there is a Gateway."""
+    return set(outputs.SECRET_ACCESS_OF["serving"]) <= set(platform.access)
+
+
 def require_part(platform: Platform, check: Check) -> None:
     """Skip a proof where there is no Gateway."""
-    if not set(outputs.SECRET_ACCESS_OF["serving"]) <= set(platform.access):
+    if not has_part(platform):
         check.skip("the part serving is not provisioned (seatrial up --parts core,serving)")
 
 
