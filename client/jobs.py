@@ -21,6 +21,8 @@ from client.removal import WORKLOAD_LABEL
 from infra import outputs
 
 FIELD_MANAGER = "seatrial"
+ADMITTED = 60.0
+"""Seconds within which whoever admits objects of a kind answers: its controller may just be starting anew."""
 ENDED_WELL = {"Complete", "Succeeded"}
 """The condition of a job that did its work; the second is an MPIJob's."""
 
@@ -142,6 +144,9 @@ def group_kind(api_version: str, kind: str) -> str:
 def apply(platform: Platform, served: list[Kind], workload: str, item: dict[str, Any]) -> None:
     """Server-side apply as the manager of workloads, with the label by which it is found again; alerts are
     hastened where the stack hastens its own.
+
+    Raises:
+        ClientError: it was refused, or nobody admits such objects for longer than ADMITTED.
     """
     body = copy.deepcopy(item)
     metadata = body["metadata"]
@@ -150,13 +155,23 @@ def apply(platform: Platform, served: list[Kind], workload: str, item: dict[str,
     if body["kind"] == rules.KIND:
         rules.hasten(body, rules.longest_for(platform))
     path = require_kind(served, body).path(metadata["namespace"], metadata["name"])
-    try:
-        request(platform.api, "PATCH", path, body=body, fieldManager=FIELD_MANAGER, force="true")
-    except k8s.ApiException as error:
-        raise ClientError(
-            f"{body['kind']} {metadata['name']} was refused: {refusal(error)}",
-            "mend the workload's manifest.py, or what the platform allows in its namespace",
-        ) from error
+    deadline = time.monotonic() + ADMITTED
+    while True:
+        try:
+            request(platform.api, "PATCH", path, body=body, fieldManager=FIELD_MANAGER, force="true")
+            return
+        except k8s.ApiException as error:
+            if not (_unadmitted(error) and time.monotonic() < deadline):
+                raise ClientError(
+                    f"{body['kind']} {metadata['name']} was refused: {refusal(error)}",
+                    "mend the workload's manifest.py, or what the platform allows in its namespace",
+                ) from error
+        time.sleep(1)
+
+
+def _unadmitted(error: k8s.ApiException) -> bool:
+    """Whether the controller that admits such an object did not answer."""
+    return error.status == 500 and "failed calling webhook" in refusal(error)
 
 
 def refusal(error: Exception) -> str:

@@ -312,6 +312,45 @@ def test_a_job_is_done_when_it_is_complete_in_the_image_that_it_would_have_now(
     assert not jobs.completed(platform, wanted)
 
 
+def unadmitted(monkeypatch: pytest.MonkeyPatch, times: int, message: str) -> list[str]:
+    """The API server answers so many requests so; returns where they went."""
+    asked: list[str] = []
+
+    def request(_: Any, method: str, path: str, **__: Any) -> str:
+        asked.append(f"{method} {path}")
+        if len(asked) > times:
+            return "{}"
+        failure = k8s.ApiException(status=500)
+        failure.body = json.dumps({"message": message})
+        raise failure
+
+    monkeypatch.setattr(jobs, "request", request)
+    monkeypatch.setattr(jobs.time, "sleep", lambda _: None)
+    return asked
+
+
+AWAY = 'failed calling webhook "validator.example.org": no endpoints available for service "validator"'
+
+
+def test_who_admits_a_job_may_be_starting_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    item = {"apiVersion": TRAIN_JOB.api_version, "kind": "TrainJob", "metadata": {"name": "t"}}
+    asked = unadmitted(monkeypatch, 2, AWAY)
+    jobs.apply(Some(api=None), [TRAIN_JOB], "t", item)  # type: ignore[arg-type]
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(("message", "asks"), [(AWAY, 3), ("etcdserver: request timed out", 1)])
+def test_who_never_admits_it_is_told_of_and_another_error_at_once(
+    message: str, asks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = {"apiVersion": TRAIN_JOB.api_version, "kind": "TrainJob", "metadata": {"name": "t"}}
+    asked = unadmitted(monkeypatch, 100, message)
+    monkeypatch.setattr(jobs.time, "monotonic", iter(range(0, 1000, 25)).__next__)
+    with pytest.raises(ClientError, match=f"TrainJob t was refused: {message}"):
+        jobs.apply(Some(api=None), [TRAIN_JOB], "t", item)  # type: ignore[arg-type]
+    assert len(asked) == asks
+
+
 def test_the_api_servers_refusal_is_given_without_headers() -> None:
     error = Some(body='{"message": "spec.x: Invalid value"}')
     assert jobs.refusal(error) == "spec.x: Invalid value"  # type: ignore[arg-type]
