@@ -32,7 +32,7 @@ def healed_scores(platform: Platform) -> AbstractContextManager[None]:
         if drifted.halved(platform):
             drifted.weigh(platform, 2)
 
-    return again(heal)
+    return again(heal, 0.1)
 
 
 def refilled_feed(platform: Platform) -> AbstractContextManager[None]:

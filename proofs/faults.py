@@ -734,6 +734,7 @@ def _of_drift() -> tuple[Fault, ...]:
             "call the scores changed",
             "for Prometheus to show",
             "PredictionsDrift of probe_drift to be received",
+            "the scores are half as high still",
         ),
     )
 

@@ -129,6 +129,7 @@ def predictions_that_shift_are_called(platform: Platform, check: Check) -> None:
         check.equal(named, {"about": "values", "model": drifted.SERVES}, "the alert names the model")
         pending = drifted.alerting(platform, began, "pending")
         check("PredictionsDrift" in pending, "it was pending before it fired")
+        check(drifted.halved(platform), "the scores are half as high still")
         drifted.weigh(platform, 2)
         check.equal(drifted.next_look(platform, found).changed, set(), "as high as before they are as before")
         drifted.end(platform, alert, began)
