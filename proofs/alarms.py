@@ -113,6 +113,12 @@ def rules(platform: Platform) -> dict[str, dict[str, Any]]:
     return {rule["name"]: rule for rule in sorted(found, key=lambda rule: -rule["duration"])}
 
 
+def health(platform: Platform, name: str) -> str | None:
+    """How Prometheus finds a rule: ok, err, unknown; None where it has no such rule."""
+    groups = platform.prometheus("rules")["groups"]
+    return next((rule["health"] for group in groups for rule in group["rules"] if rule["name"] == name), None)
+
+
 def delivers(platform: Platform) -> bool:
     """Whether Prometheus knows an Alertmanager.
 

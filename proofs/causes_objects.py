@@ -49,15 +49,13 @@ def rule_fails(scene: Scene) -> Iterator[None]:
     rule = {"record": CANNOT, "expr": "up + on() up"}
     spec = {"groups": [{"name": RULE, "interval": "5s", "rules": [rule]}]}
     with added(scene, RULE, watched("monitoring.coreos.com/v1", "PrometheusRule", RULE, spec)):
-        until(lambda: loaded(scene.platform), f"Prometheus to read rule {CANNOT}", PATIENCE)
+        until(
+            lambda: alarms.health(scene.platform, CANNOT) is not None,
+            f"Prometheus to read rule {CANNOT}",
+            PATIENCE,
+        )
         until(lambda: alarms.delivers(scene.platform), "Prometheus to know an Alertmanager", PATIENCE)
         yield
-
-
-def loaded(platform: Platform) -> bool:
-    """Whether Prometheus has the rule that fails."""
-    groups = platform.prometheus("rules", type="record")["groups"]
-    return any(rule["name"] == CANNOT for group in groups for rule in group["rules"])
 
 
 @contextmanager

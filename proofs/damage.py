@@ -13,7 +13,7 @@ from kubernetes import client as k8s
 import client
 from client import Platform, outputs
 from client.waiting import until
-from proofs import probe, queued
+from proofs import alarms, probe, queued
 from proofs.subjects import training, tuning
 from proofs.subjects.platform import SURVIVAL_TABLE
 from workloads.ingest_flights import config as ingest
@@ -215,15 +215,9 @@ def rule_that_fails(platform: Platform) -> Iterator[None]:
     rule = {"alert": UNEVALUABLE, "expr": "up + on() up"}
     spec = {"groups": [{"name": NAME, "interval": "5s", "rules": [rule]}]}
     with monitoring_object(platform, "PrometheusRule", "prometheusrules", spec):
-        until(lambda: _health(platform, UNEVALUABLE) == "err", "the rule to fail", 300)
+        until(lambda: alarms.health(platform, UNEVALUABLE) == "err", "the rule to fail", 300)
         yield
-    until(lambda: _health(platform, UNEVALUABLE) is None, "the rule to go", 300)
-
-
-def _health(platform: Platform, name: str) -> str | None:
-    """How Prometheus finds a rule: ok, err, unknown; None where it has no such rule."""
-    groups = platform.prometheus("rules")["groups"]
-    return next((rule["health"] for group in groups for rule in group["rules"] if rule["name"] == name), None)
+    until(lambda: alarms.health(platform, UNEVALUABLE) is None, "the rule to go", 300)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from client.judging import Limits
 from client.rollout_record import STABLE
 from client.waiting import until
 from proofs import models as known_models
-from proofs import trainings
+from proofs import probe, trainings
 from workloads.generate_load.load import Running
 from workloads.generate_load.plan import Plan
 from workloads.train_delay import config as training
@@ -97,7 +97,7 @@ def log(platform: Platform, kind: str, tags: dict[str, str]) -> str:
     signature = mlflow.models.ModelSignature.from_dict(about["signature"])
     kept = json.loads(files["serving_input_example.json"])["dataframe_split"]
     example = pd.DataFrame(kept["data"], columns=kept["columns"])
-    mlflow.set_experiment("probes")
+    mlflow.set_experiment(probe.EXPERIMENT)
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run():
         path = Path(folder) / "model.py"
         path.write_text(PROGRAM.format(body=textwrap.indent(textwrap.dedent(CODE[kind]), " " * 8)))

@@ -368,7 +368,7 @@ def test_what_was_added_goes_also_after_an_error(monkeypatch: pytest.MonkeyPatch
     course: list[str] = []
     monkeypatch.setattr(client, "deploy", lambda _, name, __: course.append(f"+{name}"))
     monkeypatch.setattr(client, "delete_workloads", lambda _, name: course.append(f"-{name}"))
-    known: list[Any] = [{"rules": [{"name": causes_objects.CANNOT}]}]
+    known: list[Any] = [{"rules": [{"name": causes_objects.CANNOT, "health": "err"}]}]
     answer = {"groups": known, "activeAlertmanagers": ["it"]}
     on: Any = Some(platform=Some(prometheus=lambda *_, **__: answer))
     for cause in (
@@ -388,7 +388,7 @@ def test_what_was_added_goes_also_after_an_error(monkeypatch: pytest.MonkeyPatch
 def test_nothing_else_goes_wrong_before_prometheus_has_the_rule_and_delivers_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    read = {"rules": [{"name": causes_objects.CANNOT}]}
+    read = {"rules": [{"name": causes_objects.CANNOT, "health": "err"}]}
     rules, managers = iter([[], [read]]), iter([[], ["it"]])
 
     def prometheus(path: str, **_: str) -> Any:
