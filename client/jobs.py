@@ -131,7 +131,7 @@ def require_kind(served: list[Kind], item: dict[str, Any]) -> Kind:
         raise ClientError(
             f"the cluster does not serve {item['apiVersion']} {item['kind']}",
             "provision the part of the platform that brings it"
-            + (f": seatrial up --parts core,{part}" if part else ""),
+            + (f": seatrial up --with {part}" if part else ""),
         )
     return kind
 

@@ -209,7 +209,7 @@ def _inference_services(platform: Platform, selector: str) -> list[dict[str, Any
             raise
         raise ClientError(
             f"platform '{platform.name}' serves no models: it has no KServe",
-            "provision it: seatrial up --parts core,serving, and the parts that are there",
+            "provision it: seatrial up --with serving",
         ) from error
     return items
 

@@ -192,12 +192,15 @@ class Platform:
             MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
             MLFLOW_HTTP_REQUEST_TIMEOUT="30",
             MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
+            MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
             GIT_PYTHON_REFRESH="quiet",
             **_no_proxy_here(),
             **environment,
         )
         import mlflow
+        from mlflow.utils import logging_utils
 
+        logging_utils.disable_logging()  # It tells a notebook's reader of each step; failures are raised.
         uri = self.local("MLFLOW_TRACKING_URI").geturl()
         mlflow.set_tracking_uri(uri)
         return mlflow.MlflowClient(tracking_uri=uri)

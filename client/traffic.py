@@ -261,7 +261,7 @@ def create(platform: Platform, route: Route) -> Route:
         if error.status == 404:
             raise ClientError(
                 "the cluster does not serve HTTPRoutes",
-                "provision the part of the platform that brings them: seatrial up --parts core,serving",
+                "provision the part of the platform that brings them: seatrial up --with serving",
             ) from error
         raise _refused(route.name, error) from error
     return Route(json.loads(text))

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import psycopg
-
 from client import Platform
 from client.rollout_record import CANARY, record_of
 from client.traffic import ROLLOUT, Route
 from proofs import rollouts
-from proofs.damage import meanwhile
+from proofs.damage import again
 from proofs.damage_models import lost_object, predictions_of
 from proofs.damage_rollouts import meddling
 from proofs.reaction import SCHEMA
@@ -24,28 +22,25 @@ WHERE action = 'rollback' AND finished_at IS NULL AND decided_at < now() - inter
 """
 
 
-def _again_and_again(platform: Platform, statement: str) -> Any:
-    """Run a statement meanwhile; its table may not be there yet, or be locked."""
+def _stated(platform: Platform, statement: str) -> Any:
+    """Run a statement meanwhile, on a table that others may have locked."""
 
     def act() -> None:
-        try:
-            with platform.bookings() as database:
-                database.execute("SET lock_timeout = '1s'")
-                database.execute(statement)
-        except psycopg.Error:
-            pass  # There is no trail yet, or not any more.
+        with platform.bookings() as database:
+            database.execute("SET lock_timeout = '1s'")
+            database.execute(statement)
 
-    return meanwhile(act, 0.5)
+    return again(act)
 
 
 def short_memory(platform: Platform) -> Any:
     """What was rolled back counts as long ago."""
-    return _again_and_again(platform, OLDER)
+    return _stated(platform, OLDER)
 
 
 def lost_intents(platform: Platform) -> Any:
     """What was decided counts as done."""
-    return _again_and_again(platform, CLOSED)
+    return _stated(platform, CLOSED)
 
 
 def lost_scores(platform: Platform) -> Any:

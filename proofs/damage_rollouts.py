@@ -1,17 +1,17 @@
 """What faults do to routes, to what versions are judged by, and to the log of outcomes."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from kubernetes import client as k8s
 from kubernetes.stream import portforward
 
-from client import ClientError, Platform, deployments, outputs, traffic
+from client import Platform, deployments, outputs, traffic
 from client.rollout_record import record_of
 from client.traffic import ROLLOUT, STEERED, Route
 from proofs import booking, rollouts
-from proofs.damage import meanwhile
+from proofs.damage import again
 from proofs.rollouts import NAME
 from proofs.subjects.experiments import SHARES
 
@@ -23,16 +23,6 @@ ADMINISTRATION = 19000
 PROXIES = f"gateway.envoyproxy.io/owning-gateway-name={outputs.GATEWAY}"
 
 
-def again_and_again(act: Callable[[], Any]) -> AbstractContextManager[None]:
-    """Do something meanwhile; what it acts on may not be there yet, or be gone."""
-
-    def tried() -> None:
-        with suppress(ClientError, k8s.ApiException, LookupError):
-            act()
-
-    return meanwhile(tried, 0.2)
-
-
 def meddling(platform: Platform, wanted: Callable[[Route], bool], make: Callable[[Route], Route]) -> Any:
     """Change the route of the proofs' model whenever it is as is wanted."""
 
@@ -41,7 +31,7 @@ def meddling(platform: Platform, wanted: Callable[[Route], bool], make: Callable
         if route is not None and wanted(route):
             traffic.change(platform, NAME, make)
 
-    return again_and_again(act)
+    return again(act, 0.2)
 
 
 @contextmanager
@@ -61,7 +51,7 @@ def killed_proxy(platform: Platform) -> Iterator[None]:
             _quit(platform, pod)
             done.append(pod.metadata.name)
 
-    with again_and_again(act):
+    with again(act, 0.2):
         yield
 
 
@@ -126,7 +116,7 @@ def unexpected_requests(platform: Platform) -> Any:
         if route is not None and len(route.weights) > 1:
             rollouts.counted(platform, 50)
 
-    return again_and_again(act)
+    return again(act, 0.2)
 
 
 def forgotten_rollout(platform: Platform) -> Any:
@@ -173,7 +163,7 @@ def invented_outcomes(platform: Platform) -> Iterator[None]:
         made.append(1)
 
     try:
-        with again_and_again(act):
+        with again(act, 0.2):
             yield
     finally:
         with platform.bookings() as database:

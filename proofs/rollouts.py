@@ -55,7 +55,7 @@ import mlflow
 import pandas as pd
 
 class Probe(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: pd.DataFrame, params=None):
 {body}
         return pd.DataFrame({{"late_probability": pd.Series(scores, dtype="float32")}})
 

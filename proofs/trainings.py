@@ -150,12 +150,16 @@ def failure(
     return said, client.jobs.conditions_of(job.read())
 
 
+def mlflow_runs(platform: Platform, training: str) -> list[Any]:
+    """The runs of a training, in whatever experiment; one, unless it was begun twice."""
+    mlflow = platform.mlflow()
+    everywhere = [each.experiment_id for each in mlflow.search_experiments()]
+    return list(mlflow.search_runs(everywhere, f"tags.training = '{training}'"))
+
+
 def mlflow_run(platform: Platform, training: str) -> Any:
     """The run of a training; None where it began none."""
-    mlflow = platform.mlflow()
-    experiment = mlflow.get_experiment_by_name(SETTINGS.experiment)
-    found = mlflow.search_runs([experiment.experiment_id], f"tags.training = '{training}'")
-    return found[0] if found else None
+    return next(iter(mlflow_runs(platform, training)), None)
 
 
 def series(platform: Platform, run: Any, name: str) -> list[tuple[int, float]]:
@@ -167,7 +171,7 @@ def series(platform: Platform, run: Any, name: str) -> list[tuple[int, float]]:
 def require_part(platform: Platform, check: Check) -> None:
     """Skip where nothing makes a lost rank anew."""
     if "TrainJob" not in client.served_kinds(platform.api):
-        check.skip("the part training is not provisioned (seatrial up --parts core,training)")
+        check.skip("the part training is not provisioned (seatrial up --with training)")
 
 
 # --- checkpoints, seen from outside ---------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`seatrial deploy`: put a reference workload on a platform and wait for it."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,9 @@ def deploy(
     wait: Annotated[bool, typer.Option(help="Wait until it is done and show what it reports.")] = True,
     image: Annotated[
         str | None, typer.Option(help="The image it runs in; for local the one built here.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What its objects are called; with another name it runs twice.")
     ] = None,
     config: Annotated[str | None, typer.Option(help="Its configuration: reference or tiny.")] = None,
     ranks: Annotated[int | None, typer.Option(min=1, help="Pods that train together.")] = None,
@@ -44,6 +48,10 @@ def deploy(
     experiment: Annotated[
         str | None, typer.Option(help="For booking_api: an A/B experiment, as JSON (its README has one).")
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="For react: what is done on which alert, as YAML."),
+    ] = None,
     elastic: Annotated[
         bool, typer.Option("--elastic", help="Go on with the workers that are left when one is lost.")
     ] = False,
@@ -54,9 +62,10 @@ def deploy(
         raise typer.BadParameter(f"{workload!r}; there are: {', '.join(known)}", param_hint="WORKLOAD")
     arguments = [word for change in changes or [] for word in ("--set", change)]
     options = given(
-        workload, config=config, ranks=ranks, gpus=gpus, workers=workers, form=form, training=training,
-        replicas=replicas, max_replicas=max_replicas, requests_per_second=requests_per_second,
-        experiment=experiment, elastic=elastic or None, arguments=arguments or None,
+        workload, name=name, config=config, ranks=ranks, gpus=gpus, workers=workers, form=form,
+        training=training, replicas=replicas, max_replicas=max_replicas,
+        requests_per_second=requests_per_second, experiment=experiment,
+        policy=policy and policy.read_text(), elastic=elastic or None, arguments=arguments or None,
     )  # fmt: skip
     with connect(stack) as platform, ConsoleProgress() as progress:
         require_access(platform, workload)
@@ -97,5 +106,5 @@ def require_access(platform: Platform, workload: str) -> None:
         if not set(outputs.SECRET_ACCESS_OF[part]) <= set(platform.access):
             raise ClientError(
                 f"workload {workload} needs the part '{part}', which platform '{platform.name}' has not",
-                f"provision it: seatrial up --parts core,{part}, and the parts that are there",
+                f"provision it: seatrial up --with {part}",
             )

@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,8 +27,11 @@ def prepare(install: bool = True) -> dict[str, str]:
 def show(
     install: Annotated[bool, typer.Option(help="Build or install what is missing.")] = True,
 ) -> None:
-    """Print shell variables for plain `pulumi` and `kubectl`: eval "$(seatrial env)"."""
-    for name, value in sorted(prepare(install).items()):
+    """Print shell variables for plain `pulumi`, `kubectl`, `seatrial`: eval "$(.venv/bin/seatrial env)"."""
+    prepared = prepare(install)
+    # Last: what else is beside this program, such as its Python, is not to hide the machine's own.
+    prepared["PATH"] += os.pathsep + str(Path(sys.executable).parent)
+    for name, value in sorted(prepared.items()):
         out.print(f"export {name}={shlex.quote(value)}", markup=False)
 
 

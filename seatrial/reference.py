@@ -20,6 +20,7 @@ from infra.settings import PlatformSettings
 from infra.settings_base import Resources
 from proofs import alarms, causes, outages
 from seatrial.context import CHECKOUT
+from workloads.settings import settable
 
 FOLDER = CHECKOUT / "docs" / "reference"
 LONGEST = 160
@@ -35,7 +36,8 @@ OF_WORKLOADS = """\
 # Settings of the reference workloads
 
 `seatrial deploy WORKLOAD --set NAME=VALUE` takes another value of a setting than that of its configuration
-`reference`, which is shown here; `--config tiny` begins with those of a small run."""
+`reference`, which is shown here; `--config tiny` begins with those of a small run. Several whole numbers are
+given as `1-5,8`."""
 
 OF_ALERTS = """\
 # Alerts
@@ -129,7 +131,14 @@ def _settings(workload: str) -> Iterator[str]:
     chosen = importlib.import_module(f"workloads.{workload}.config").reference()
     texts = _docstrings(type(chosen))
     fields = (field.name for field in dataclasses.fields(chosen))
-    yield from _rows("reference", ((name, getattr(chosen, name), texts.get(name)) for name in fields))
+    values = ((name, getattr(chosen, name)) for name in fields)
+    yield from _rows("reference", ((name, value, _told(value, texts.get(name))) for name, value in values))
+
+
+def _told(value: Any, text: str | None) -> str:
+    """What a setting means, and whether `--set` can change it."""
+    fixed = "" if settable(value) else "In `config.py` alone."
+    return " ".join(each for each in (text, fixed) if each)
 
 
 def _docstrings(of: type) -> dict[str, str]:

@@ -17,7 +17,7 @@ from seatrial.open_ import PARTS
 NAME_LABEL = "app.kubernetes.io/name"
 NAMESPACES = (
     outputs.NAMESPACE_DATA, outputs.NAMESPACE_ML, outputs.NAMESPACE_MONITORING, outputs.NAMESPACE_TRAINING,
-    outputs.NAMESPACE_SERVING,
+    outputs.NAMESPACE_QUEUEING, outputs.NAMESPACE_SERVING,
 )  # fmt: skip
 
 

@@ -67,7 +67,8 @@ def drift_is_answered_by_a_better_version(platform: Platform, check: Check) -> N
         check.equal(probes.weights(platform), shares, "it has a canary's share of the traffic")
         check.equal(failed, 0, "no request failed meanwhile")
         rollouts.until_answered_by(platform, {served, new})
-        check.equal(runs_of(platform, found["training"]), 1, "one training was run, by two controllers")
+        runs = trainings.mlflow_runs(platform, found["training"])
+        check.equal(len(runs), 1, "one training was run, by two controllers")
 
 
 def policy(settings: dict[str, str]) -> str:
@@ -90,10 +91,3 @@ def becomes_canary(platform: Platform, reaction: Reaction) -> tuple[list[dict[st
         done = reaction.until_finished(RETRAIN, STARTS)
         load.stop()
         return done, load.result().failed
-
-
-def runs_of(platform: Platform, training: str) -> int:
-    """How many MLflow runs a training has."""
-    mlflow = platform.mlflow()
-    everywhere = [each.experiment_id for each in mlflow.search_experiments()]
-    return len(mlflow.search_runs(everywhere, f"tags.training = '{training}'"))

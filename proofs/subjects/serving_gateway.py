@@ -42,7 +42,7 @@ def has_part(platform: Platform) -> bool:
 def require_part(platform: Platform, check: Check) -> None:
     """Skip a proof where there is no Gateway."""
     if not has_part(platform):
-        check.skip("the part serving is not provisioned (seatrial up --parts core,serving)")
+        check.skip("the part serving is not provisioned (seatrial up --with serving)")
 
 
 def served(platform: Platform, host: str, authority: str | None = None) -> Served:

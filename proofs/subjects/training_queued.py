@@ -43,7 +43,7 @@ def _queue(platform: Platform, check: Check) -> Iterator[None]:
     """A queue with room for one job, and no job of these proofs afterwards."""
     trainings.require_part(platform, check)
     if queues.queue_of(platform) is None:
-        check.skip("the part queueing is not provisioned (seatrial up --parts core,training,queueing)")
+        check.skip("the part queueing is not provisioned (seatrial up --with queueing)")
     active = queued.condition(platform, "LocalQueue", outputs.QUEUE, "Active")
     check(active.get("status") == "True", "the platform's queue takes jobs", condition=active)
     with queued.small_queue(platform):

@@ -85,7 +85,7 @@ def start(platform: Platform, name: str, study: str, workers: int, *arguments: s
 def require_part(platform: Platform, check: Check) -> None:
     """Skip where no studies are kept."""
     if not set(outputs.SECRET_ACCESS_OF["tuning"]) <= set(platform.access):
-        check.skip("the part tuning is not provisioned (seatrial up --parts core,tuning)")
+        check.skip("the part tuning is not provisioned (seatrial up --with tuning)")
 
 
 @lru_cache(maxsize=1)
@@ -201,7 +201,7 @@ def killed_workers_lose_no_trial(platform: Platform, check: Check) -> None:
     require_part(platform, check)
     study = f"{KILLS_NAME}-{int(time.time())}"
     try:
-        job = start(platform, KILLS_NAME, study, 3, "--epochs", str(LONG), "--pruner", "none")
+        job = start(platform, KILLS_NAME, study, 3, "--epochs", str(LONG), "--set", "pruner=none")
         killed = kill_some(platform, job, study)
         client.jobs.follow(job, 240)
     finally:

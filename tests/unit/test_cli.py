@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,10 @@ import pytest
 
 from client import ClientError, outputs
 from local.errors import LocalError
+from proofs import report, run
 from seatrial import context, down
+from seatrial import deploy as deploying
+from seatrial import up as bringing_up
 from seatrial.deploy import require_access
 
 SEATRIAL = str(Path(sys.executable).with_name("seatrial"))
@@ -134,11 +138,50 @@ def test_an_interrupted_command_ends_with_130() -> None:
     assert "carries on" in said
 
 
+def test_a_deployment_gets_the_name_and_the_policy_that_it_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`--policy` is a file; what is in it is what `react` is given."""
+    policy = tmp_path / "mine.yaml"
+    policy.write_text("rules: []\n")
+    applied: list[dict[str, Any]] = []
+    monkeypatch.setattr(deploying, "connect", lambda _: nullcontext(SimpleNamespace(name="local")))
+    monkeypatch.setattr(deploying, "require_access", lambda *_: None)
+    monkeypatch.setattr(deploying, "workloads_run_in", lambda *_: "seatrial/workloads:1")
+    monkeypatch.setattr(deploying, "offers", lambda _: {})
+    monkeypatch.setattr(deploying, "put", lambda _, __, objects, **___: applied.extend(objects) or {})
+    deploying.deploy("react", name="second", policy=policy)
+    assert {item["metadata"]["name"] for item in applied} == {"second"}
+    (given,) = [item for item in applied if item["kind"] == "ConfigMap"]
+    assert given["data"]["policy.yaml"] == "rules: []\n"
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([("passed", 3, "")], True),
+        ([("passed", 3, ""), ("skipped", 0, "the part serving is not provisioned")], True),
+        ([("passed", 3, ""), ("skipped", 0, "")], False),
+        ([("passed", 0, "")], False),
+        ([("passed", 3, ""), ("not run", 0, "the deadline")], False),
+        ([], False),
+    ],
+)
+def test_up_proves_again_unless_the_last_report_holds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, entries: list[tuple[str, int, str]], expected: bool
+) -> None:
+    monkeypatch.setattr(bringing_up, "reports", lambda _: tmp_path)
+    assert not bringing_up.proven(), "there is no report yet"
+    results = [run.Result(f"a.{n}", "a", found, how, why, 0.1) for n, (how, found, why) in enumerate(entries)]
+    report.write(results, tmp_path)
+    assert bringing_up.proven() == expected
+
+
 def test_a_workload_whose_part_is_missing_is_refused_with_the_part() -> None:
     bare: Any = SimpleNamespace(name="local", access={"S3_BUCKET": "datasets"})
     with pytest.raises(ClientError, match="needs the part 'tuning'") as refused:
         require_access(bare, "tune_delay")
-    assert "--parts core,tuning" in refused.value.todo
+    assert "--with tuning" in refused.value.todo
     require_access(bare, "train_delay")
     whole: Any = SimpleNamespace(access=dict.fromkeys(outputs.SECRET_ACCESS_OF["tuning"], "x"))
     require_access(whole, "tune_delay")

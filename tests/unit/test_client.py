@@ -287,7 +287,7 @@ def test_a_kind_that_is_not_served_is_told_with_the_part_that_brings_it() -> Non
         ClientError, match=r"does not serve trainer\.kubeflow\.org/v1alpha1 TrainJob"
     ) as refused:
         jobs.require_kind([], item)
-    assert "seatrial up --parts core,training" in str(refused.value)
+    assert "seatrial up --with training" in str(refused.value)
 
 
 @pytest.mark.parametrize("form", ["TrainJob", "Job"])

@@ -419,6 +419,23 @@ def test_a_switch_is_given_as_true_or_false() -> None:
         changed(Settings(), ["compile=no"])
 
 
+def test_months_are_given_one_by_one_or_from_to() -> None:
+    named = changed(train_config.tiny(), ["train_months=1-3,8", "validation_months=9", "test_months=10-11"])
+    assert (named.train_months, named.validation_months, named.test_months) == ((1, 2, 3, 8), (9,), (10, 11))
+
+
+@pytest.mark.parametrize("months", ["5-1", "", "1,", "may", "1.5"])
+def test_months_that_are_none_are_refused(months: str) -> None:
+    with pytest.raises(WorkloadError, match=r"setting train_months does not take"):
+        changed(train_config.tiny(), [f"train_months={months}"])
+
+
+@pytest.mark.parametrize("months", ["1-7", "6", "0-3", "12-13", "1,1"])
+def test_no_row_is_learned_from_and_tested_on(months: str) -> None:
+    with pytest.raises(WorkloadError, match=r"must be months \(1 to 12\), each named once"):
+        changed(train_config.tiny(), [f"train_months={months}"])
+
+
 def test_how_often_something_is_kept_does_not_make_another_training() -> None:
     settings = train_config.tiny()
     assert changed(settings, ["checkpoint_every=7", "log_every=7"]).identity() == (settings.identity())

@@ -47,6 +47,12 @@ class TrainDelay:
         for name in ("epochs", "batch", "log_every", "checkpoint_every", "checkpoints_kept"):
             if getattr(self, name) < 1:
                 raise HopelessError(f"setting {name} must be at least 1, it is {getattr(self, name)}")
+        months = self.train_months + self.validation_months + self.test_months
+        if not set(months) <= set(range(1, 13)) or len(months) > len(set(months)):
+            raise HopelessError(
+                "train_months, validation_months and test_months must be months (1 to 12), each named once: "
+                f"they are {self.train_months}, {self.validation_months} and {self.test_months}"
+            )
 
     def identity(self) -> dict[str, Any]:
         """What decides what is learned: a checkpoint is only used by a training that has the same."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from workloads import common
 from workloads.common import HopelessError
+from workloads.settings import changed
 from workloads.tune_delay import config
 from workloads.tune_delay.config import METRIC, SPACE, Choice, TuneDelay
 
@@ -19,11 +20,12 @@ def parameters(arguments: Sequence[str]) -> tuple[TuneDelay, int | None, dict[st
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", choices=["reference", "tiny"], default="reference")
     parser.add_argument("--snapshot", type=int, help="of the flights in Iceberg (default: the last loaded)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     for name, searched in SPACE.items():
         parser.add_argument(f"--{name}", required=True, type=int if isinstance(searched, Choice) else float)
     given = parser.parse_args(arguments)
     chosen = {name: getattr(given, name) for name in SPACE}
-    return getattr(config, given.config)(), given.snapshot, chosen
+    return changed(getattr(config, given.config)(), given.set), given.snapshot, chosen
 
 
 def tell(epoch: int, figures: dict[str, float]) -> None:

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from workloads import common
 from workloads.common import log
+from workloads.settings import changed
 from workloads.tune_delay import config
 from workloads.tune_delay.config import METRIC, TuneDelay
 from workloads.tune_delay.delay import Delay
@@ -113,15 +114,12 @@ def main() -> None:
     parser.add_argument("--config", choices=["reference", "tiny"], default="reference")
     parser.add_argument("--study", help="name of the study (default: made from what is asked)")
     parser.add_argument("--snapshot", type=int, help="of the flights in Iceberg (default: the last loaded)")
-    parser.add_argument("--trials", type=int)
-    parser.add_argument("--sampler", choices=["tpe", "random"])
-    parser.add_argument("--pruner", choices=["asha", "median", "none"])
-    parser.add_argument("--seed", type=int)
     parser.add_argument("--epochs", type=int, help="the most of a trial")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a setting"
+    )
     arguments = parser.parse_args()
-    given = {name: getattr(arguments, name) for name in ("trials", "sampler", "pruner", "seed")}
-    changed = {name: value for name, value in given.items() if value is not None}
-    settings = replace(getattr(config, arguments.config)(), **changed)
+    settings = changed(getattr(config, arguments.config)(), arguments.set)
     if arguments.epochs:
         settings = replace(settings, training=replace(settings.training, epochs=arguments.epochs))
     common.run(lambda: work(settings, arguments.study, arguments.snapshot))

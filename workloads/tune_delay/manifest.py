@@ -3,6 +3,7 @@
 from typing import Any
 
 from workloads.pods import container, labels, pod
+from workloads.settings import stated
 from workloads.tune_delay import config as configurations
 from workloads.tune_delay.experiment import experiment, values
 
@@ -25,7 +26,11 @@ def objects(
     """One indexed Job, a pod a worker: a worker that is lost is replaced, and its trials are in the study.
 
     As an Experiment so many trials run at once, each in a Job that Katib makes.
+
+    Raises:
+        ValueError: a setting is none, or does not fit.
     """
+    settings = stated(getattr(configurations, config)(), arguments)
     program, given = ("katib_trial", values()) if form == "Experiment" else ("main", [])
     main = container(
         image,
@@ -36,7 +41,6 @@ def objects(
         memory_limit="2Gi",
     )
     if form == "Experiment":
-        settings = getattr(configurations, config)()
         return [experiment(main, name=name, settings=settings, workers=workers, namespace=namespace)]
     spec = {
         "completionMode": "Indexed",
