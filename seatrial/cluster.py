@@ -11,7 +11,7 @@ from rich.table import Table
 from local.cluster import Cluster, ClusterStatus
 from seatrial.console import ConsoleProgress, out
 from seatrial.context import cluster_name, owner, require_bare_machine
-from seatrial.setup import prepare_images, prepare_tools
+from seatrial.setup import prepare
 from seatrial.wanted import addon_images
 
 SHOWN = ("cpu", "memory", "pods", "nvidia.com/gpu")
@@ -27,8 +27,7 @@ def up(install: Annotated[bool, typer.Option(help="Install and build what is mis
     """Start the cluster; a running one is left as it is, a broken one repaired."""
     require_bare_machine("cluster up")
     with ConsoleProgress() as progress:
-        tools = prepare_tools(progress, install)
-        prepare_images(addon_images(), progress, install)
+        tools = prepare(addon_images(), progress, install)
         cluster = Cluster(cluster_name())
         cluster.up(tools, progress, tied_to=owner())
     out.print(f"export KUBECONFIG={cluster.kubeconfig}", markup=False)

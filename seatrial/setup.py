@@ -19,6 +19,7 @@ from local.toolchain import debian, disk, gocache
 from seatrial.console import ConsoleProgress, duration, out
 from seatrial.context import require_bare_machine
 from seatrial.parts import USUAL, PartsOption, WithOption, chosen, costs
+from seatrial.together import together
 from seatrial.wanted import addon_images, platform_images
 
 
@@ -40,15 +41,32 @@ def setup(
     lacking = missing(wanted)
     require_disk(lacking)
     with ConsoleProgress(planned_seconds=seconds(lacking)) as progress:
-        prepare_tools(progress, install)
-        prepare_images([*addon_images(), *platform_images(wanted)], progress, install)
+        prepare([*addon_images(), *platform_images(wanted)], progress, install)
         prepare_manifests(progress, wanted)
         drop_build_caches(progress)
 
 
+def prepare(wanted: list[Image], progress: Progress, install: bool) -> dict[str, Path]:
+    """Distribution packages, then tools and images side by side; each command's path.
+
+    Compilers wait for linkers, and images for downloads: alone neither keeps two cores busy.
+    """
+    prepare_packages(progress, install)
+    tools, _ = together(
+        lambda: toolchain.ensure(progress=progress, install=install),
+        lambda: prepare_images(wanted, progress, install),
+    )
+    return dict(tools)
+
+
+def prepare_packages(progress: Progress, install: bool) -> None:
+    """What comes from the distribution."""
+    debian.ensure(debian.needed(), progress, install)
+
+
 def prepare_tools(progress: Progress, install: bool) -> dict[str, Path]:
     """Distribution packages and tools; each command's path."""
-    debian.ensure(debian.needed(), progress, install)
+    prepare_packages(progress, install)
     return toolchain.ensure(progress=progress, install=install)
 
 

@@ -53,6 +53,16 @@ class Cluster:
         """The administrator's, once the cluster is up."""
         return self.state / "kubeconfig"
 
+    def require_possible(self) -> None:
+        """Refuse what this machine cannot run, before anything is built for it.
+
+        Raises:
+            LocalError: it lacks a capability, memory or disk.
+        """
+        # What has begun has already taken its part of the machine.
+        begun = bool(cgroups.processes(f"{cgroups.TOP}/{self.name}"))
+        preflight.check(self.state, preflight.Needs(0, 0, 0) if begun else self._needs)
+
     def up(
         self, tools: Mapping[str, Path], progress: Progress | None = None, *, tied_to: int | None = None
     ) -> None:
@@ -62,9 +72,7 @@ class Cluster:
         `find_leftovers`).
         """
         progress = progress or Silent()
-        # What has begun has already taken its part of the machine.
-        begun = bool(cgroups.processes(f"{cgroups.TOP}/{self.name}"))
-        preflight.check(self.state, preflight.Needs(0, 0, 0) if begun else self._needs)
+        self.require_possible()
         _check_images()
         with locked(self.name, progress):
             layout = self._prepare(daemons.identity(tied_to) if tied_to else None)

@@ -223,7 +223,7 @@ def test_without_a_part_its_proofs_are_skipped_with_the_way_to_have_it(subject: 
     ]
     assert {result.result for result in results} == {"skipped"}
     assert {result.cause for result in results} == {
-        f"the part {part} is not provisioned (seatrial up --parts core,{part})"
+        f"the part {part} is not provisioned (seatrial up --with {part})"
     }
 
 
