@@ -52,10 +52,12 @@ def prepare(wanted: list[Image], progress: Progress, install: bool) -> dict[str,
     Compilers wait for linkers, and images for downloads: alone neither keeps two cores busy.
     """
     prepare_packages(progress, install)
-    tools, _ = together(
-        lambda: toolchain.ensure(progress=progress, install=install),
-        lambda: prepare_images(wanted, progress, install),
-    )
+
+    def build_images() -> None:
+        toolchain.ensure(["registry"], progress, install)  # They are pushed to it.
+        prepare_images(wanted, progress, install)
+
+    tools, _ = together(lambda: toolchain.ensure(progress=progress, install=install), build_images)
     return dict(tools)
 
 
