@@ -21,17 +21,19 @@ def changed(settings: Settings, assignments: Sequence[str]) -> Settings:
     """
     known = {field.name: getattr(settings, field.name) for field in fields(settings)}
     known = {name: value for name, value in known.items() if settable(value)}
+    given: dict[str, Any] = {}
     for assignment in assignments:
         name, _, text = assignment.partition("=")
         if name not in known:
             raise HopelessError(f"there is no setting '{name}'; there are: {', '.join(known)}")
         try:
-            settings = replace(settings, **{name: _like(known[name], text)})
+            given[name] = _like(known[name], text)
         except (KeyError, ValueError) as error:
             raise HopelessError(
                 f"setting {name} does not take '{text}', it is like {known[name]!r}"
             ) from error
-    return settings
+    # All at once: some only fit together.
+    return replace(settings, **given)
 
 
 def settable(value: Any) -> bool:

@@ -422,6 +422,8 @@ def test_a_switch_is_given_as_true_or_false() -> None:
 def test_months_are_given_one_by_one_or_from_to() -> None:
     named = changed(train_config.tiny(), ["train_months=1-3,8", "validation_months=9", "test_months=10-11"])
     assert (named.train_months, named.validation_months, named.test_months) == ((1, 2, 3, 8), (9,), (10, 11))
+    moved = changed(train_config.tiny(), ["train_months=4-8", "validation_months=9", "test_months=10"])
+    assert moved.train_months == (4, 5, 6, 7, 8), "though June and July were others' before"
 
 
 @pytest.mark.parametrize("months", ["5-1", "", "1,", "may", "1.5"])
