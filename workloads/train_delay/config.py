@@ -1,5 +1,6 @@
 """The settings of the training; `reference()` states the numbers that it reaches."""
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ class TrainDelay:
     """Take only the first rows of each set."""
     experiment: str = "flight-delays"
     model: str = "delay-classifier"
+    against: str = ""
+    """A registered version that is tested on the same rows, `NAME/VERSION`; its predictions are kept too."""
     log_every: int = 10
     """Steps after which the ranks share their losses, and rank 0 hands them to MLflow."""
     checkpoint_every: int = 100
@@ -47,6 +50,11 @@ class TrainDelay:
         for name in ("epochs", "batch", "log_every", "checkpoint_every", "checkpoints_kept"):
             if getattr(self, name) < 1:
                 raise HopelessError(f"setting {name} must be at least 1, it is {getattr(self, name)}")
+        if self.against and not re.fullmatch(r"[^/:]+/[1-9][0-9]*", self.against):
+            raise HopelessError(
+                "setting against must be NAME/VERSION of a registered version, for example "
+                f"delay-classifier/3: it is '{self.against}'"
+            )
         months = self.train_months + self.validation_months + self.test_months
         if not set(months) <= set(range(1, 13)) or len(months) > len(set(months)):
             raise HopelessError(
@@ -56,8 +64,8 @@ class TrainDelay:
 
     def identity(self) -> dict[str, Any]:
         """What decides what is learned: a checkpoint is only used by a training that has the same."""
-        how_often = {"log_every", "checkpoint_every", "checkpoints_kept"}
-        return {name: value for name, value in asdict(self).items() if name not in how_often}
+        no_matter = {"log_every", "checkpoint_every", "checkpoints_kept", "against"}
+        return {name: value for name, value in asdict(self).items() if name not in no_matter}
 
 
 def reference() -> TrainDelay:

@@ -8,6 +8,11 @@ import numpy as np
 
 from workloads.train_delay.config import TrainDelay
 
+EVALUATION, PREDICTIONS = "evaluation.json", "predictions.parquet"
+"""What a run keeps of its test: the report, and each flight of it with its score."""
+PREDICTIONS_AGAINST = "predictions_against.parquet"
+"""The same flights with the scores of the version that it was tested against."""
+
 
 def report(settings: TrainDelay, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     """The numbers of the test month, and what is needed to draw them."""

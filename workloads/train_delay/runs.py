@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from workloads import common, tracking
-from workloads.train_delay import metrics
+from workloads.train_delay import against, metrics
 from workloads.train_delay.config import TrainDelay
 from workloads.train_delay.course import Course
 from workloads.train_delay.data import Content
@@ -37,6 +37,8 @@ class DelayRun(tracking.Run):
         facts: dict[str, str],
     ) -> None:
         self.settings = settings
+        if settings.against:
+            against.require(common.mlflow(), settings.against)
         self.lineage = lineage(settings, content, code)
         parameters = {**asdict(settings), "ranks": ranks}
         super().__init__(settings.experiment, {**self.lineage, **hardware(), **facts}, parameters, training)
@@ -64,14 +66,21 @@ class DelayRun(tracking.Run):
         report = metrics.report(self.settings, labels, scores) | {"weights_sha256": hashes}
         for name, value in (report["metrics"] | report["confusion"]).items():
             self.recorder.series(f"test_{name}", [value])
+        predictions = {metrics.PREDICTIONS: scores}
+        if self.settings.against:
+            others = against.scores(self.mlflow, self.settings, test)
+            predictions[metrics.PREDICTIONS_AGAINST] = others
+            reached = metrics.summary(labels, others, self.settings.threshold)
+            report["against"] = {"version": self.settings.against, "metrics": reached}
         with self.calls(), tempfile.TemporaryDirectory() as folder:
             self.recorder.flush()
             self.be_active()
-            self.mlflow.log_dict(report, "evaluation.json")
-            path = Path(folder) / "predictions.parquet"
-            kept = test[[*KEY, "arr_delay"]].assign(late_probability=scores)
-            kept.to_parquet(path, index=False)
-            self.mlflow.log_artifact(str(path))
+            self.mlflow.log_dict(report, metrics.EVALUATION)
+            for name, of_each in predictions.items():
+                path = Path(folder) / name
+                kept = test[[*KEY, "arr_delay"]].assign(late_probability=of_each)
+                kept.to_parquet(path, index=False)
+                self.mlflow.log_artifact(str(path))
             tags = {**self.lineage, "run_id": self.id, "weights_sha256": hashes[0]}
             version = self._register(tags, lambda: log_model(Path(folder)))
             self.mlflow.end_run()
