@@ -15,7 +15,7 @@ from client import Platform
 from proofs import probe
 from proofs.run import Check, proof
 from workloads.ingest_flights import config
-from workloads.ingest_flights.main import content_hash, read_source, source_folder
+from workloads.ingest_flights.main import content_hash, months, months_sql, read_source, source_folder
 
 PLACE = f"iceberg.{config.SCHEMA}"
 TABLES = config.reference().tables
@@ -113,6 +113,9 @@ def the_snapshot_is_recorded(platform: Platform, check: Check) -> None:
             f"SELECT count(*) FROM {PLACE}.{table.name} FOR VERSION AS OF {entry['snapshot_id']}"
         )
         check.equal(rows, entry["rows"], f"{table.name} at its snapshot has the recorded rows")
+    told = record["tables"]["flights"].get("months")
+    there = months(platform.sql(months_sql(f"{PLACE}.flights")))
+    check.equal(told, there, "the record names the months of the flights")
     check.attach("data", {name: entry["rows"] for name, entry in record["tables"].items()})
 
 

@@ -310,6 +310,19 @@ def test_a_table_that_is_up_to_date_is_left_alone(monkeypatch: pytest.MonkeyPatc
     done = ingest.load(None, Database(), settings, table, there)
     assert (done["action"], done["rows"], done["snapshot_id"]) == ("unchanged", 16, "77")
     assert not any("CREATE" in sql for sql in asked)
+    assert "months" not in done
+
+
+def test_the_months_that_a_load_has_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def query(_: Any, sql: str) -> list[Any]:
+        if "GROUP BY" in sql:
+            assert "min(day), max(day) FROM iceberg.nycflights13.flights" in sql
+            return [[2013, 9, 1, 30], [2013, 10, 1, 12]]
+        return [[77]]
+
+    monkeypatch.setattr(ingest, "query", query)
+    found = ingest.describe(None, ingest_config.reference(), ingest_config.FLIGHTS)
+    assert found["months"] == {"2013-09": [1, 30], "2013-10": [1, 12]}
 
 
 def test_a_table_with_too_few_rows_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

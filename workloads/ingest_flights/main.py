@@ -12,7 +12,7 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,13 +106,26 @@ def published(trino: Any, settings: IngestFlights) -> dict[str, str]:
 
 
 def describe(trino: Any, settings: IngestFlights, table: Table) -> dict[str, Any]:
-    """Rows and current snapshot of the Iceberg table."""
+    """Rows and current snapshot of the Iceberg table, and its months, where it lies by them."""
     place = f"{settings.catalog}.{settings.schema}"
     (rows,) = query(trino, f"SELECT count(*) FROM {place}.{table.name}")[0]
     (snapshot,) = query(trino, f"SELECT snapshot_id FROM {place}.\"{table.name}$refs\" WHERE name = 'main'")[
         0
     ]
-    return {"rows": rows, "snapshot_id": str(snapshot)}
+    found = {"rows": rows, "snapshot_id": str(snapshot)}
+    if "month" in table.partitioning:
+        found["months"] = months(query(trino, months_sql(f"{place}.{table.name}")))
+    return found
+
+
+def months_sql(place: str) -> str:
+    """Asks for year, month, and the first and the last day of it that the table has."""
+    return f"SELECT year, month, min(day), max(day) FROM {place} GROUP BY year, month ORDER BY year, month"
+
+
+def months(rows: Sequence[Any]) -> dict[str, list[int]]:
+    """First and last day by month, such as `2013-01`: who retrains takes those that are whole."""
+    return {f"{year}-{month:02}": [first, last] for year, month, first, last in rows}
 
 
 @contextmanager
