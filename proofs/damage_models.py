@@ -1,10 +1,9 @@
 """What faults do to served models and to KServe: each breaks on entering, mends on leaving."""
 
+import io
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ from client.waiting import until
 from proofs import models as served
 from proofs.damage import meanwhile, without_pods
 from proofs.subjects import training
+from workloads.train_delay.metrics import PREDICTIONS
 
 SERVICES = ("serving.kserve.io", "v1beta1", outputs.NAMESPACE_WORKLOADS, "inferenceservices")
 MONITORS = ("monitoring.coreos.com", "v1", outputs.NAMESPACE_WORKLOADS, "podmonitors")
@@ -35,16 +35,6 @@ def changed_object(platform: Platform, uri: str, change: Callable[[bytes], bytes
         store.put_object(Bucket=bucket, Key=key, Body=before)
 
 
-@contextmanager
-def lost_object(platform: Platform, uri: str) -> Iterator[None]:
-    """An object of the store is gone."""
-    store = platform.s3()
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    with changed_object(platform, uri, lambda content: content):
-        store.delete_object(Bucket=bucket, Key=key)
-        yield
-
-
 def wrong_model_file(platform: Platform) -> AbstractContextManager[None]:
     """The registered version has another preprocessing than the one that is served."""
     found = registry.resolve(platform, training.SETTINGS.model)
@@ -59,24 +49,20 @@ def wrong_model_file(platform: Platform) -> AbstractContextManager[None]:
 
 def other_predictions(platform: Platform) -> AbstractContextManager[None]:
     """What the training logged as its predictions is not what it predicted."""
-    uri = predictions_of(training.Trained(platform).run)
-
-    def shifted(content: bytes) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "predictions.parquet"
-            path.write_bytes(content)
-            rows = pd.read_parquet(path)
-            rows["late_probability"] = 1 - rows["late_probability"]
-            rows.to_parquet(path, index=False)
-            return path.read_bytes()
-
-    return changed_object(platform, uri, shifted)
+    return changed_object(platform, predictions_of(training.Trained(platform).run, PREDICTIONS), opposite)
 
 
-def predictions_of(run: Any) -> str:
-    """Where a run keeps what it predicted of its test."""
+def opposite(content: bytes) -> bytes:
+    """A file of predictions, each of which says the opposite."""
+    rows, changed = pd.read_parquet(io.BytesIO(content)), io.BytesIO()
+    rows.assign(late_probability=1 - rows["late_probability"]).to_parquet(changed, index=False)
+    return changed.getvalue()
+
+
+def predictions_of(run: Any, file: str) -> str:
+    """Where a run keeps a file of what was predicted of its test."""
     place = run.info.artifact_uri.removeprefix("mlflow-artifacts:/").lstrip("/")
-    return f"s3://{outputs.BUCKET_MLFLOW}/{outputs.FOLDER_ARTIFACTS}/{place}/predictions.parquet"
+    return f"s3://{outputs.BUCKET_MLFLOW}/{outputs.FOLDER_ARTIFACTS}/{place}/{file}"
 
 
 @contextmanager

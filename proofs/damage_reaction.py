@@ -1,15 +1,17 @@
 """What faults do to the trail of the reaction, and to what it acts upon."""
 
+from collections.abc import Callable
 from typing import Any
 
 from client import Platform
 from client.rollout_record import CANARY, record_of
 from client.traffic import ROLLOUT, Route
-from proofs import rollouts
 from proofs.damage import again
-from proofs.damage_models import lost_object, predictions_of
+from proofs.damage_models import opposite, predictions_of
 from proofs.damage_rollouts import meddling
 from proofs.reaction import SCHEMA
+from workloads.train_delay import config as training
+from workloads.train_delay.metrics import PREDICTIONS_AGAINST
 
 OLDER = f"""
 UPDATE {SCHEMA}.reactions
@@ -44,11 +46,37 @@ def lost_intents(platform: Platform) -> Any:
 
 
 def lost_scores(platform: Platform) -> Any:
-    """What the served version foretold of its test is gone: nothing can be compared with it."""
-    version = rollouts.registered(platform, rollouts.LITTLE)
-    mlflow = platform.mlflow()
-    run = mlflow.get_run(mlflow.get_model_version(rollouts.NAME, version).run_id)
-    return lost_object(platform, predictions_of(run))
+    """What the served version foretold of a retraining's test is gone: nothing can be compared with it."""
+    return _scored(platform, lambda store, at, _: store.delete_object(**at))
+
+
+def falsified_scores(platform: Platform) -> Any:
+    """The served version is said to have foretold the opposite of what it did."""
+
+    def falsify(store: Any, at: dict[str, str], content: bytes) -> None:
+        store.put_object(**at, Body=opposite(content))
+
+    return _scored(platform, falsify)
+
+
+def _scored(platform: Platform, change: Callable[[Any, dict[str, str], bytes], object]) -> Any:
+    """Change, once for each run that is there from now on, what a retraining's test says of the served
+    version. It is kept seconds before the run ends: its version is registered in between.
+    """
+    mlflow, store = platform.mlflow(), platform.s3()
+    experiment = mlflow.get_experiment_by_name(training.reference().experiment).experiment_id
+    query = "attributes.status = 'RUNNING' AND tags.training LIKE 'react-%'"
+    done: set[str] = set()
+
+    def act() -> None:
+        for run in mlflow.search_runs([experiment], query):
+            bucket, _, key = predictions_of(run, PREDICTIONS_AGAINST).removeprefix("s3://").partition("/")
+            at = {"Bucket": bucket, "Key": key}
+            if run.info.run_id not in done:
+                change(store, at, store.get_object(**at)["Body"].read())
+                done.add(run.info.run_id)
+
+    return again(act, 0.2)
 
 
 def forgotten_canary(platform: Platform) -> Any:

@@ -616,7 +616,7 @@ def _of_the_reaction() -> tuple[Fault, ...]:
         ),
         fault(
             "falsified-scores",
-            damage_models.other_predictions,
+            damage_reaction.falsified_scores,
             "a_version_that_is_not_better_gets_no_traffic",
             "the new version is not better",
         ),

@@ -14,11 +14,12 @@ from client import ClientError, Platform, jobs, models, registry, rollouts, traf
 from client.judging import Limits
 from client.rollout_record import CANARY, ROLLED_BACK, Record, record_of
 from client.rollout_step import NOT_NOW, silence
-from react.compare import Comparison, Incomparable, compare, scores
+from react import months
+from react.compare import Comparison, Incomparable, Tested, compare, tested
 from react.controller import Later, Outcome
 from react.decide import DONE
-from react.policy import Training
-from react.trail import Reaction
+from react.policy import AGAINST, MONTHS, Training
+from react.trail import Reaction, Trail
 
 Note = Callable[[str], None]
 
@@ -128,6 +129,25 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How a retraining is done. It is in the trail, so that whoever goes on with it does the same."""
+
+    against: str
+    """`NAME/VERSION` of the version that served when it was made: it is scored on the same flights."""
+    months: dict[str, list[int]]
+    """To train, validate and test on; none where those of the configuration are taken."""
+
+    def settings(self) -> dict[str, str]:
+        """As `train_delay` is given it."""
+        named = {MONTHS[part]: ",".join(map(str, of_part)) for part, of_part in self.months.items()}
+        return {AGAINST: self.against, **named}
+
+    def __str__(self) -> str:
+        named = [f"{part} {', '.join(map(str, of_part))}" for part, of_part in self.months.items()]
+        return f"against {self.against}, months: {'; '.join(named) or 'those of its configuration'}"
+
+
+@dataclass(frozen=True)
 class Retrain:
     """Trains on the last load, and gives the new version a canary's traffic if it is better."""
 
@@ -135,8 +155,7 @@ class Retrain:
     settings: Training
     image: str
     """Of the training."""
-    left: Callable[[str], set[str]]
-    """The versions of a model that lost their traffic by a reaction."""
+    trail: Trail
 
     def __call__(self, reaction: Reaction, note: Note) -> Outcome:
         try:
@@ -145,12 +164,11 @@ class Retrain:
             return judged(error)
 
     def _retrain(self, reaction: Reaction, note: Note) -> Outcome:
-        champion(self.platform, reaction.model)  # Without one there is nothing to compare with.
-        training = training_of(reaction)
+        training, plan = training_of(reaction), self._plan(reaction)
         new = registered(self.platform, training)
         if new is None:
-            note(f"training {training}")
-            self._train(reaction, training)
+            note(f"training {training} {plan}")
+            self._train(reaction, training, plan)
             new = registered(self.platform, training)
         if new is None:
             return Outcome(f"failed: training {training} ended and registered nothing")
@@ -165,7 +183,7 @@ class Retrain:
             why = f"it is what version {back} was, which was taken back"
             return Outcome(f"refused: version {new.version} is not promoted: {why}", detail)
         try:
-            found = compare(*(scores(self.platform, run) for run in (new.run_id, served.run_id)))
+            found = compare(_against(tested(self.platform, new.run_id), served))
         except Incomparable as error:
             return Outcome(f"refused: versions {new.version} and {served.version}: {error}", detail)
         note(f"version {new.version} against {served.version}: {found}")
@@ -174,13 +192,29 @@ class Retrain:
             return Outcome(_not_better(new, served, found), detail)
         return self._canary(reaction, note, new, served, None, detail)
 
-    def _train(self, reaction: Reaction, training: str) -> None:
+    def _plan(self, reaction: Reaction) -> Plan:
+        """The one that was kept, or a new one.
+
+        Raises:
+            ClientError: nothing is served that one could compare with, or the load has too few months.
+        """
+        kept = reaction.detail
+        if "plan" not in kept:
+            served = champion(self.platform, reaction.model)
+            wanted = self.settings.months
+            chosen = months.newest(self.platform, wanted) if wanted else {}
+            made = Plan(f"{served.model}/{served.version}", chosen)
+            kept = self.trail.keep(reaction, {"plan": asdict(made)})
+        return Plan(**kept["plan"])
+
+    def _train(self, reaction: Reaction, training: str, plan: Plan) -> None:
         """Start it where it is not there, and wait for its end.
 
         Raises:
             ClientError: it failed, or took too long.
         """
         name = f"react-{reaction.model}"
+        settings = {**self.settings.set, **plan.settings()}
         (item,) = workloads.manifest(
             "train_delay",
             self.image,
@@ -190,9 +224,7 @@ class Retrain:
             config=self.settings.config,
             ranks=self.settings.ranks,
             training=training,
-            arguments=[
-                word for key, value in self.settings.set.items() for word in ("--set", f"{key}={value}")
-            ],
+            arguments=[word for key, value in settings.items() for word in ("--set", f"{key}={value}")],
         )
         (job,) = jobs.jobs(self.platform, [item])
         if not _runs(job, training):
@@ -202,7 +234,9 @@ class Retrain:
     def _taken_back(self, model: str, new: Version) -> str:
         """The version that was taken back and had learned the same; empty where there is none."""
         record = record_of(traffic.require(self.platform, model))
-        left = self.left(model) | ({record.version} if record and record.ended == ROLLED_BACK else set())
+        left = self.trail.left(model) | (
+            {record.version} if record and record.ended == ROLLED_BACK else set()
+        )
         if new.version in left:
             return new.version
         known = self.platform.mlflow().search_model_versions(f"name = '{new.model}'")
@@ -284,16 +318,27 @@ def _runs(job: jobs.Handle, training: str) -> bool:
     return {"name": "TRAINING_ID", "value": training} in given
 
 
+def _against(found: Tested, served: models.Served) -> Tested:
+    """The test, if it was against the version that is served.
+
+    Raises:
+        Incomparable: another one was served when the training began.
+    """
+    if found.against != f"{served.model}/{served.version}":
+        raise Incomparable(f"it was tested against {found.against}, which is no longer what is served")
+    return found
+
+
 def _not_better(new: Version, served: models.Served, found: Comparison) -> str:
     return f"not better: version {new.version} is not shown to be better than {served.version}: {found}"
 
 
 def acts(
-    platform: Platform, settings: Training, image: str, page_url: str, left: Callable[[str], set[str]]
+    platform: Platform, settings: Training, image: str, page_url: str, trail: Trail
 ) -> dict[str, Callable[[Reaction, Note], Outcome]]:
     """Each action by its name in the policy."""
     return {
         "rollback": Rollback(platform),
-        "retrain": Retrain(platform, settings, image, left),
+        "retrain": Retrain(platform, settings, image, trail),
         "page": Page(page_url),
     }

@@ -1,9 +1,10 @@
 """Whether a new version is better than the one that serves: on the same flights, by the same measure.
 
 The measure is the log-loss of the score, not how often it is right at some threshold (which McNemar's test
-would compare): `booking_api` prices by the score itself, and its threshold is a setting. Both versions scored
-the same flights, so the differences flight by flight are looked at. Those of one day are not independent:
-they share weather, crews and aircraft. So days are drawn with replacement, each with all of its flights.
+would compare): `booking_api` prices by the score itself, and its threshold is a setting. The training of the
+new version scored its test flights with both, so the differences flight by flight are looked at. Those of one
+day are not independent: they share weather, crews and aircraft. So days are drawn with replacement, each with
+all of its flights.
 """
 
 import json
@@ -19,6 +20,7 @@ from scipy import stats
 
 from client import Platform
 from workloads.train_delay.features import KEY
+from workloads.train_delay.metrics import EVALUATION, PREDICTIONS, PREDICTIONS_AGAINST
 
 Floats = NDArray[np.float64]
 DRAWS = 10_000
@@ -32,16 +34,19 @@ DAY = ["month", "day"]
 
 
 class Incomparable(Exception):
-    """The versions were not tested on the same flights; says what differs."""
+    """The two cannot be compared by what is there; says why."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """What a version foretold of its test set, as its training logged it."""
+class Tested:
+    """What a training's run kept of its test: flights as the new version and as another one scored them."""
 
-    rows: pd.DataFrame
+    new: pd.DataFrame
     """KEY, `arr_delay` in minutes, `late_probability`."""
+    old: pd.DataFrame
     late_minutes: int
+    against: str
+    """`NAME/VERSION` of the other."""
 
 
 @dataclass(frozen=True)
@@ -68,39 +73,39 @@ class Comparison:
         )
 
 
-def scores(platform: Platform, run_id: str) -> Scores:
+def tested(platform: Platform, run_id: str) -> Tested:
     """What a training's run kept of its test.
 
     Raises:
-        Incomparable: it kept nothing.
+        Incomparable: it kept nothing, or tested its own version alone.
     """
     registry = platform.mlflow()
     kept = {each.path for each in registry.list_artifacts(run_id)}
-    if missing := {"evaluation.json", "predictions.parquet"} - kept:
+    if missing := {EVALUATION, PREDICTIONS, PREDICTIONS_AGAINST} - kept:
         raise Incomparable(f"run {run_id} kept no {' and no '.join(sorted(missing))}")
     with tempfile.TemporaryDirectory() as folder:
-        report: dict[str, Any] = json.loads(
-            Path(registry.download_artifacts(run_id, "evaluation.json", folder)).read_text()
+        report, *scored = (
+            Path(registry.download_artifacts(run_id, name, folder))
+            for name in (EVALUATION, PREDICTIONS, PREDICTIONS_AGAINST)
         )
-        rows = pd.read_parquet(registry.download_artifacts(run_id, "predictions.parquet", folder))
-    return Scores(rows, int(report["late_minutes"]))
+        said: dict[str, Any] = json.loads(report.read_text())
+        new, old = map(pd.read_parquet, scored)
+    return Tested(new, old, int(said["late_minutes"]), said["against"]["version"])
 
 
-def compare(new: Scores, old: Scores) -> Comparison:
+def compare(found: Tested) -> Comparison:
     """The paired difference and its interval.
 
     Raises:
-        Incomparable: the flights or what counts as late differ, or there are too few days.
+        Incomparable: the flights differ, or there are too few days.
     """
-    if new.late_minutes != old.late_minutes:
-        raise Incomparable(
-            f"late means over {new.late_minutes} minutes to one, {old.late_minutes} to the other"
-        )
-    here, there = (each.rows.sort_values(KEY, kind="stable").reset_index(drop=True) for each in (new, old))
+    here, there = (
+        each.sort_values(KEY, kind="stable").reset_index(drop=True) for each in (found.new, found.old)
+    )
     columns = [*KEY, "arr_delay"]
-    if len(here) != len(there) or not here[columns].equals(there[columns].astype(here[columns].dtypes)):
+    if not here[columns].equals(there[columns]):
         raise Incomparable(f"they were not tested on the same flights: {_about(here)} and {_about(there)}")
-    late = here["arr_delay"].to_numpy(float) > new.late_minutes
+    late = here["arr_delay"].to_numpy(float) > found.late_minutes
     losses = [loss(late, each["late_probability"].to_numpy(float)) for each in (here, there)]
     by_day = pd.DataFrame({"d": losses[0] - losses[1]}).groupby([here[name] for name in DAY])["d"]
     sums = np.asarray(by_day.sum(), dtype=np.float64)

@@ -34,7 +34,7 @@ def react(settings: React, file: Path) -> dict[str, Any]:
     with trail.Trail(url, now, name=settings.schema) as kept:
         platform = Inside.of_this_pod()
         acts = act.acts(
-            platform, chosen.training, common.env("TRAINING_IMAGE"), os.environ.get("PAGE_URL", ""), kept.left
+            platform, chosen.training, common.env("TRAINING_IMAGE"), os.environ.get("PAGE_URL", ""), kept
         )
         controller = Controller(chosen, kept, acts, now)
         # Its actions are threads that end with the process: what they have begun is in the trail.

@@ -5,13 +5,16 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from workloads.common import HopelessError
 
 ROLLBACK, RETRAIN, PAGE, NOTHING = "rollback", "retrain", "page", "nothing"
 CHANGES = (ROLLBACK, RETRAIN)
 """Actions that change what is served, the more urgent first."""
+AGAINST = "against"
+MONTHS = {part: f"{part}_months" for part in ("train", "validation", "test")}
+"""Settings of `train_delay` that a retraining is given: which version it is compared with, and its months."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -50,10 +53,34 @@ class Rule(_Strict):
         )
 
 
+class Months(_Strict):
+    """How many whole months of the load a retraining takes: the newest are tested on."""
+
+    train: int = Field(ge=1)
+    """Those before the ones that are validated on."""
+    validation: int = Field(default=1, ge=1)
+    """Those before the ones that are tested on."""
+    test: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _of_a_year(self) -> "Months":
+        if self.together > 12:
+            raise ValueError(
+                f"train_delay tells months apart by their number: no more than 12, it is {self.together}"
+            )
+        return self
+
+    @property
+    def together(self) -> int:
+        return self.train + self.validation + self.test
+
+
 class Training(_Strict):
     """How `train_delay` is run for a retraining; its data is the last load."""
 
     config: Literal["reference", "tiny"] = "reference"
+    months: Months | None = None
+    """Of the load; those of the configuration where it is none."""
     set: dict[str, str] = Field(default_factory=dict)
     """Other values of its settings."""
     ranks: int = Field(default=2, ge=1)
@@ -66,6 +93,14 @@ class Training(_Strict):
     """That it must answer in each of them."""
     patience: Duration = timedelta(minutes=5)
     """For so long each of them waits for those."""
+
+    @model_validator(mode="after")
+    def _said_once(self) -> "Training":
+        """The served version and, where they are chosen, the months are for the reaction to name."""
+        taken = {AGAINST, *(MONTHS.values() if self.months else ())} & set(self.set)
+        if taken:
+            raise ValueError(f"set may not have {', '.join(sorted(taken))}: a retraining sets it by itself")
+        return self
 
 
 class Policy(_Strict):

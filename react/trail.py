@@ -149,11 +149,24 @@ class Trail:
         with self._database() as database:
             database.execute(_STEP, [reaction.id, self.clock(), what])
 
+    def keep(self, reaction: Reaction, detail: dict[str, Any]) -> dict[str, Any]:
+        """Keep how an action is done, for whoever goes on with it; what is there already stays.
+
+        Returns all of it.
+        """
+        with self._database() as database:
+            row = database.execute(
+                "UPDATE reactions SET detail = %s || detail WHERE id = %s RETURNING detail",
+                [Jsonb(detail), reaction.id],
+            ).fetchone()
+        kept: dict[str, Any] = row["detail"]
+        return kept
+
     def finish(self, reaction: Reaction, result: str, detail: dict[str, Any]) -> bool:
         """Keep what came of an action; False where that was known already."""
         with self._database() as database:
             done = database.execute(
-                "UPDATE reactions SET finished_at = %s, result = %s, detail = %s "
+                "UPDATE reactions SET finished_at = %s, result = %s, detail = detail || %s "
                 "WHERE id = %s AND finished_at IS NULL RETURNING id",
                 [self.clock(), result, Jsonb(detail), reaction.id],
             ).fetchone()

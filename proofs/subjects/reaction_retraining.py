@@ -1,5 +1,8 @@
 """Drift is answered by a training, and traffic is for what it makes better."""
 
+import ast
+from typing import Any
+
 import yaml
 
 from client import Platform, models, traffic
@@ -10,17 +13,20 @@ from proofs.rollouts import FIRST, LITTLE, NEXT_TO_NOTHING
 from proofs.run import Check, proof
 from proofs.subjects.serving_gateway import require_part
 from workloads.generate_load.load import Running
+from workloads.ingest_flights import config as ingest
 
-ENOUGH = {"epochs": "2"}
+ENOUGH = {"epochs": "4"}
 """Settings by which a training is better than one that learned next to nothing."""
+MONTHS = {"train": 2, "validation": 1, "test": 1}
+"""The newest of the load: few, so that it is soon done, and none that the reference training learns from."""
 TRAINS, STARTS = 300.0, 600.0
 """Seconds within which a training is compared, and its version is a canary that has answered."""
 
 
 @proof("reaction")
 def a_version_that_is_not_better_gets_no_traffic(platform: Platform, check: Check) -> None:
-    """An alert of drift trains a new version on the last load; one that is not better than the served one, on
-    the same flights, is registered, and nobody is sent to it.
+    """An alert of drift trains a new version on the newest months; one that is not better than the served
+    one, on the same flights, is registered, and nobody is sent to it.
     """
     require_part(platform, check)
     trainings.require_part(platform, check)
@@ -44,9 +50,9 @@ def a_version_that_is_not_better_gets_no_traffic(platform: Platform, check: Chec
 
 @proof("reaction")
 def drift_is_answered_by_a_better_version(platform: Platform, check: Check) -> None:
-    """An alert of drift trains a new version on the last load: once, though the controller is killed
-    meanwhile. It is better than the served one on the same flights, and becomes a canary without a failed
-    request.
+    """An alert of drift trains a new version on the newest months, which the served one does not know: once,
+    though the controller is killed meanwhile. It is better on flights of which neither learned, and becomes a
+    canary without a failed request.
     """
     require_part(platform, check)
     trainings.require_part(platform, check)
@@ -69,12 +75,35 @@ def drift_is_answered_by_a_better_version(platform: Platform, check: Check) -> N
         rollouts.until_answered_by(platform, {served, new})
         runs = trainings.mlflow_runs(platform, found["training"])
         check.equal(len(runs), 1, "one training was run, by two controllers")
+        learns_what_is_new(platform, check, runs[0], served)
+
+
+def learns_what_is_new(platform: Platform, check: Check, run: Any, served: str) -> None:
+    """The run's months are the newest of the lake; the version that served has learned from none of them."""
+    mlflow = platform.mlflow()
+    of_served = mlflow.get_run(mlflow.get_model_version(rollouts.NAME, served).run_id)
+    (tested,) = months(run, "test")
+    learned, known = ({*months(each, "train"), *months(each, "validation")} for each in (run, of_served))
+    there = platform.sql(f"SELECT DISTINCT month FROM iceberg.{ingest.SCHEMA}.flights")
+    newest = sorted(month for (month,) in there)[-sum(MONTHS.values()) :]
+    check.equal(
+        [*sorted(learned), tested], newest, "it learned from the newest months, the last but for its test"
+    )
+    check(not known & {*newest}, "the served version knows none of them", known=sorted(known))
+    check.equal(run.data.params["against"], f"{rollouts.NAME}/{served}", "both were scored in its test")
+
+
+def months(run: Any, part: str) -> tuple[int, ...]:
+    """Of a training's run."""
+    named: tuple[int, ...] = ast.literal_eval(run.data.params[f"{part}_months"])
+    return named
 
 
 def policy(settings: dict[str, str]) -> str:
     """How the proofs' model is trained anew, and how much its canary must answer."""
     how = {
         "config": "reference",
+        "months": MONTHS,
         "set": {**settings, "model": rollouts.NAME},
         "deadline": "10m",
         "steps": [probes.SHARE],
@@ -84,7 +113,7 @@ def policy(settings: dict[str, str]) -> str:
     return yaml.safe_dump({"training": how})
 
 
-def becomes_canary(platform: Platform, reaction: Reaction) -> tuple[list[dict[str, object]], int]:
+def becomes_canary(platform: Platform, reaction: Reaction) -> tuple[list[dict[str, Any]], int]:
     """What the retraining came to, under load from the moment when there is a canary; and failed requests."""
     reaction.until_noted(RETRAIN, "becomes a canary", TRAINS)
     with Running(rollouts.plan(platform, requests=50_000)) as load:

@@ -3,6 +3,7 @@
 The model's traffic is arithmetic, and a controller that is killed is a thread that goes no further.
 """
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from types import SimpleNamespace as Some
 from typing import Any
 
 import httpx
+import pandas as pd
 import psycopg
 import pytest
 
@@ -20,7 +22,7 @@ from client.traffic import ROLLOUT
 from infra import outputs
 from proofs import damage_reaction, faults, reaction, rollouts
 from proofs.reaction import Reaction
-from proofs.run import REGISTRY, Result, run_one
+from proofs.run import REGISTRY, Broken, Check, Result, run_one
 from proofs.subjects import reaction as subject
 from proofs.subjects import reaction_retraining as retraining
 from react import trail as trails
@@ -31,6 +33,7 @@ from react.main import now
 from react.policy import parse
 from react.trail import Trail
 from tests.unit.booking_service import listening
+from tests.unit.objects import Objects
 from tests.unit.rollout_world import World
 from workloads.settings import changed as settings_changed
 from workloads.train_delay import config
@@ -232,6 +235,69 @@ def test_the_policy_of_a_retraining_trains_the_proofs_model(settings: dict[str, 
     changed = [f"{key}={value}" for key, value in found.training.set.items()]
     assert settings_changed(config.reference(), changed).model == rollouts.NAME
     assert found.training.steps == [reaction.SHARE]
+    assert found.training.months is not None
+    newest = set(range(13 - found.training.months.together, 13))
+    learned = {*config.reference().train_months, *config.reference().validation_months}
+    assert not newest & learned, (
+        "of a load of a year, a version of the reference has learned from none of them"
+    )
+
+
+NEW, OLD = {"train": (9, 10), "validation": (11,), "test": (12,)}, (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "words"),
+    [
+        (NEW, OLD, ""),
+        ({**NEW, "train": (9, 12), "validation": (11,)}, OLD, "it learned from the newest months"),
+        ({"train": (1, 2), "validation": (6,), "test": (7,)}, OLD, "it learned from the newest months"),
+        (NEW, (1, 11), "the served version knows none of them"),
+        ({**NEW, "against": "other/1"}, OLD, "both were scored in its test"),
+    ],
+)
+def test_a_retraining_that_learns_nothing_new_is_seen(new: Any, old: Any, words: str) -> None:
+    def run(train: Any, validation: Any, test: Any, against: str = f"{rollouts.NAME}/3") -> Any:
+        months = {"train_months": train, "validation_months": validation, "test_months": test}
+        return Some(
+            data=Some(params={name: str(each) for name, each in months.items()} | {"against": against})
+        )
+
+    mlflow = Some(
+        get_model_version=lambda name, version: Some(run_id=f"{name}/{version}"),
+        get_run=lambda _: run(old, (3,), (7,)),
+    )
+    platform: Any = Some(mlflow=lambda: mlflow, sql=lambda _: [(month,) for month in (12, *range(1, 12))])
+    check = Check()
+    if not words:
+        retraining.learns_what_is_new(platform, check, run(**new), "3")
+        assert len(check.asserted) == 3
+        return
+    with pytest.raises(Broken, match=words):
+        retraining.learns_what_is_new(platform, check, run(**new), "3")
+
+
+@pytest.mark.parametrize("fault", [damage_reaction.lost_scores, damage_reaction.falsified_scores])
+def test_what_the_test_of_a_retraining_says_of_the_served_version_is_changed_once(fault: Any) -> None:
+    store, content = Objects(), io.BytesIO()
+    pd.DataFrame({"flight": [1, 2], "late_probability": [0.25, 1.0]}).to_parquet(content)
+    run = Some(info=Some(run_id="r", artifact_uri="mlflow-artifacts:/1/r/artifacts"))
+    key = f"{outputs.FOLDER_ARTIFACTS}/1/r/artifacts/predictions_against.parquet"
+
+    def search(experiments: list[str], query: str) -> list[Any]:
+        assert experiments == ["1"]
+        assert query == "attributes.status = 'RUNNING' AND tags.training LIKE 'react-%'"
+        return [run]
+
+    mlflow = Some(get_experiment_by_name=lambda _: Some(experiment_id="1"), search_runs=search)
+    with fault(Some(mlflow=lambda: mlflow, s3=lambda: store)):
+        time.sleep(0.5)
+        store.kept[key] = content.getvalue()
+        time.sleep(0.9)
+    if fault is damage_reaction.lost_scores:
+        assert key not in store.kept
+    else:
+        assert pd.read_parquet(io.BytesIO(store.kept[key]))["late_probability"].tolist() == [0.75, 0.0]
 
 
 def test_a_retraining_that_ended_without_the_step_is_waited_for_no_longer() -> None:

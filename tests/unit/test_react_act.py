@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import pairwise
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -21,7 +23,10 @@ from react.policy import Training
 from react.trail import Reaction
 from tests.unit.reaction import at
 from tests.unit.rollout_world import World
-from tests.unit.test_react_compare import flights, scored
+from tests.unit.test_react_compare import both, flights, scored
+from workloads.common import LOAD_RECORD
+from workloads.settings import changed
+from workloads.train_delay import config
 
 
 def reaction(action: str = "rollback", number: int = 7, version: str = "4") -> Reaction:
@@ -30,6 +35,18 @@ def reaction(action: str = "rollback", number: int = 7, version: str = "4") -> R
         number, at(3), "f1", at(0), "ModelFails", "delay", version, labels, "bad version", action, "rule",
         "rule bad version", None, "", {},
     )  # fmt: skip
+
+
+LOADED = {
+    "2013-05": [1, 31], "2013-06": [1, 30], "2013-07": [1, 31], "2013-08": [1, 31], "2013-09": [1, 30],
+    "2013-10": [1, 30],
+}  # fmt: skip
+"""First and last day of each month: October is not over."""
+NEWEST = Training.model_validate({"months": {"train": 2}})
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -194,8 +211,12 @@ class Trained:
         self.deployed: list[dict[str, Any]] = []
         self.job: dict[str, Any] | None = None
         self.followed = 0
-        self.scores = {"run-3": 0.25, "run-5": None}
+        self.scores: dict[str, float | None] = {"new": None, "old": 0.25}
+        self.against, self.months = "delay-c/3", LOADED
+        self.kept: dict[str, Any] = {}
         world.platform.mlflow = lambda: self.mlflow
+        world.platform.access = {"S3_BUCKET": "datasets"}
+        world.platform.s3 = lambda: Some(get_object=self._record)
         self._install(monkeypatch)
 
     def _install(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +243,21 @@ class Trained:
         monkeypatch.setattr(models, "serve", serve)
         monkeypatch.setattr(registry, "resolve", lambda _, model, version: Some(version=version, model=model))
 
-        def scores(_: Any, run: str) -> Any:
-            told = self.scores[run]
-            return scored(rows, rows["late_probability"] if told is None else told)
+        def tested(_: Any, run: str) -> Any:
+            assert run == "run-5"
+            told = (rows["late_probability"] if score is None else score for score in self.scores.values())
+            found = both(*(scored(rows, each) for each in told))
+            return replace(found, against=self.against)
 
-        monkeypatch.setattr(act, "scores", scores)
+        monkeypatch.setattr(act, "tested", tested)
+
+    def _record(self, *, Bucket: str, Key: str) -> dict[str, Any]:
+        assert (Bucket, Key) == ("datasets", LOAD_RECORD)
+        return {"Body": BytesIO(json.dumps({"tables": {"flights": {"months": self.months}}}).encode())}
+
+    def keep(self, _: Reaction, detail: dict[str, Any]) -> dict[str, Any]:
+        self.kept = detail | self.kept
+        return self.kept
 
     def _deploy(self, _: Any, name: str, objects: list[dict[str, Any]], *, wait: bool) -> None:
         assert (name, wait) == ("react-delay", False)
@@ -249,10 +280,15 @@ class Trained:
         self.mlflow.add("5", "run-5", self.new_weights, training)
 
     def __call__(self, notes: list[str], settings: Training | None = None) -> Outcome:
-        retrain = Retrain(
-            self.world.platform, settings or Training(), "here/workloads:1", lambda _: self.left
-        )
-        return retrain(reaction("retrain"), notes.append)
+        trail: Any = Some(left=lambda _: self.left, keep=self.keep)
+        retrain = Retrain(self.world.platform, settings or Training(), "here/workloads:1", trail)
+        return retrain(replace(reaction("retrain"), detail=self.kept), notes.append)
+
+    @property
+    def given(self) -> list[str]:
+        """What the last training was told to do otherwise than its configuration says."""
+        command = self.deployed[-1]["spec"]["trainer"]["command"]
+        return [word for option, word in pairwise(command) if option == "--set"]
 
 
 @pytest.fixture
@@ -272,7 +308,7 @@ def test_a_better_version_becomes_a_canary(trained: Trained, notes: list[str]) -
     (job,) = trained.deployed
     assert job["metadata"]["name"] == "react-delay"
     assert job["spec"]["trainer"]["numNodes"] == 3
-    assert job["spec"]["trainer"]["command"][-2:] == ["--set", "epochs=3"]
+    assert trained.given == ["epochs=3", "against=delay-c/3"]
     assert {"name": "TRAINING_ID", "value": training_of(reaction())} in job["spec"]["trainer"]["env"]
     assert [each.split()[0] for each in notes] == ["training", "version", "version"]
 
@@ -281,7 +317,7 @@ def test_a_better_version_becomes_a_canary(trained: Trained, notes: list[str]) -
 def test_a_version_that_is_not_better_gets_no_traffic_and_that_is_said(
     trained: Trained, notes: list[str], of_new: float | None, gain: float
 ) -> None:
-    trained.scores["run-5"] = of_new
+    trained.scores["new"] = of_new
     outcome = trained(notes, Training(gain=gain))
     assert outcome.result.startswith("not better: version 5 is not shown to be better than 3: log-loss ")
     assert outcome.detail["comparison"]["flights"] == 6200
@@ -309,13 +345,55 @@ def test_a_version_that_an_earlier_reaction_took_back_is_not_promoted_either(
     assert trained.world.seen == []
 
 
-def test_versions_that_were_tested_on_other_flights_are_not_compared(
+def test_it_learns_from_the_newest_whole_months_and_is_tested_on_the_last(
+    trained: Trained, notes: list[str]
+) -> None:
+    assert trained(notes, NEWEST).result == "done"
+    assert trained.given == [
+        "against=delay-c/3", "train_months=6,7", "validation_months=8", "test_months=9"
+    ]  # fmt: skip
+    assert notes[0].endswith(" against delay-c/3, months: train 6, 7; validation 8; test 9")
+    assert changed(config.reference(), trained.given).test_months == (9,)
+
+
+def test_who_goes_on_with_a_retraining_takes_the_same_months_and_version(
     trained: Trained, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = flights()
-    other = {"run-3": rows.iloc[1:], "run-5": rows}
-    monkeypatch.setattr(act, "scores", lambda _, run: scored(other[run], 0.3))
-    assert "refused: versions 5 and 3: they were not tested on the same flights" in trained(notes).result
+    deploy = trained._deploy
+    monkeypatch.setattr(act.client, "deploy", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(notes, NEWEST)
+    monkeypatch.setattr(act.client, "deploy", deploy)
+    trained.months = {**LOADED, "2013-10": [1, 31]}  # Another load, and another version that serves.
+    trained.world.versions["4"] = True
+    promote(trained.world.platform, "delay", "4", to=STABLE)
+    outcome = trained(notes, NEWEST)
+    assert trained.given == [
+        "against=delay-c/3", "train_months=6,7", "validation_months=8", "test_months=9"
+    ]  # fmt: skip
+    assert outcome.result == (
+        "refused: versions 5 and 4: it was tested against delay-c/3, which is no longer what is served"
+    )
+
+
+@pytest.mark.parametrize(
+    ("months", "words"),
+    [
+        (
+            dict(list(LOADED.items())[-4:]),
+            "has 3 whole months (2013-07, 2013-08, 2013-09), a retraining takes 4",
+        ),
+        ({**LOADED, "2012-08": [3, 4]}, "has month 8 of more than one year"),
+        (None, "names no months of the flights"),
+    ],
+)
+def test_a_load_without_the_months_is_refused_before_anything_is_trained(
+    trained: Trained, notes: list[str], months: dict[str, list[int]], words: str
+) -> None:
+    trained.months = months
+    assert words in trained(notes, NEWEST).result
+    assert trained.deployed == []
+    assert trained(notes).result == "done", "the configuration's months need no load's word"
 
 
 def test_a_canary_that_fails_is_named_as_left(trained: Trained, notes: list[str]) -> None:
@@ -335,10 +413,6 @@ def test_a_training_that_is_under_way_is_gone_on_with_and_one_that_ended_is_not_
     trained: Trained, notes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow = trained._follow
-
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(jobs, "follow", killed)
     with pytest.raises(KeyboardInterrupt):
         trained(notes)

@@ -1,5 +1,6 @@
 """Whether one version is better than another: on the same flights, by days."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Some
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from react import compare as comparing
-from react.compare import Comparison, Incomparable, Scores, compare, interval, loss
+from react.compare import Comparison, Incomparable, Tested, compare, interval, loss
 from workloads.train_delay.features import KEY
 
 DAYS, A_DAY = 31, 200
@@ -32,21 +33,25 @@ def flights(seed: int = 1) -> pd.DataFrame:
     return rows
 
 
-def scored(rows: pd.DataFrame, score: Any) -> Scores:
-    return Scores(rows.assign(late_probability=np.clip(score, 0, 1).astype(np.float32)), 15)
+def scored(rows: pd.DataFrame, score: Any) -> pd.DataFrame:
+    return rows.assign(late_probability=np.clip(score, 0, 1).astype(np.float32))
+
+
+def both(new: pd.DataFrame, old: pd.DataFrame) -> Tested:
+    return Tested(new, old, 15, "delay-c/3")
 
 
 def test_the_better_version_is_found_and_the_worse_one_is_not() -> None:
     rows = flights()
     true = rows["late_probability"].to_numpy()
     good, bad = scored(rows, true), scored(rows, np.full(len(rows), 0.25))
-    found = compare(good, bad)
+    found = compare(both(good, bad))
     assert found.better(0)
     assert not found.better(0.2)
     assert found.new_loss < found.old_loss
     assert found.difference == pytest.approx(found.new_loss - found.old_loss)
     assert (found.flights, found.days) == (DAYS * A_DAY, DAYS)
-    back = compare(bad, good)
+    back = compare(both(bad, good))
     assert not back.better(0)
     assert back.low > 0
     assert "on 6200 flights of 31 days" in str(back)
@@ -59,7 +64,7 @@ def test_an_interval_that_holds_0_shows_nothing() -> None:
 
 def test_the_same_version_twice_is_not_better() -> None:
     rows = flights()
-    found = compare(scored(rows, 0.3), scored(rows, 0.3))
+    found = compare(both(scored(rows, 0.3), scored(rows, 0.3)))
     assert (found.difference, found.low, found.high) == (0, 0, 0)
     assert not found.better(0)
 
@@ -67,8 +72,8 @@ def test_the_same_version_twice_is_not_better() -> None:
 def test_the_order_of_the_flights_does_not_matter() -> None:
     rows = flights()
     one, other = scored(rows, rows["late_probability"]), scored(rows, 0.25)
-    shuffled = replace(other, rows=other.rows.sample(frac=1, random_state=1))
-    assert compare(one, shuffled) == compare(one, other)
+    shuffled = other.sample(frac=1, random_state=1)
+    assert compare(both(one, shuffled)) == compare(both(one, other))
 
 
 @pytest.mark.parametrize(
@@ -82,16 +87,17 @@ def test_the_order_of_the_flights_does_not_matter() -> None:
 def test_other_flights_are_no_comparison(change: Any, words: str) -> None:
     rows = flights()
     with pytest.raises(Incomparable, match=words):
-        compare(scored(rows, 0.3), scored(change(rows), 0.3))
+        compare(both(scored(rows, 0.3), scored(change(rows), 0.3)))
 
 
-def test_other_limits_and_few_days_are_no_comparison() -> None:
+def test_few_days_are_no_comparison_and_what_is_late_is_what_the_training_says() -> None:
     rows = flights()
-    with pytest.raises(Incomparable, match="late means over 15 minutes to one, 30 to the other"):
-        compare(scored(rows, 0.3), replace(scored(rows, 0.3), late_minutes=30))
     few = rows[rows["day"] <= 19]
     with pytest.raises(Incomparable, match="19 days are too few"):
-        compare(scored(few, 0.3), scored(few, 0.3))
+        compare(both(scored(few, 0.3), scored(few, 0.3)))
+    found = both(scored(rows, 0.9), scored(rows, 0.1))
+    assert compare(found).low > 0
+    assert compare(replace(found, late_minutes=-1)).high < 0, "then every flight is late"
 
 
 def test_one_flight_that_was_foretold_with_certainty_does_not_decide_all() -> None:
@@ -116,15 +122,19 @@ def test_what_a_training_kept_is_read_from_its_run(tmp_path: Path) -> None:
     rows = flights()
     files = tmp_path / "server"
     files.mkdir()
-    (files / "evaluation.json").write_text('{"late_minutes": 15}')
-    rows.to_parquet(files / "predictions.parquet", index=False)
+    said = {"late_minutes": 15, "against": {"version": "delay-c/3", "metrics": {}}}
+    (files / "evaluation.json").write_text(json.dumps(said))
+    new, old = scored(rows, 0.3), scored(rows, 0.4)
+    new.to_parquet(files / "predictions.parquet", index=False)
+    old.to_parquet(files / "predictions_against.parquet", index=False)
     server = Some(
         list_artifacts=lambda run: [Some(path=each.name) for each in files.iterdir()],
         download_artifacts=lambda run, name, folder: str(files / name),
     )
-    found = comparing.scores(Some(mlflow=lambda: server), "r1")  # type: ignore[arg-type]
-    assert found.late_minutes == 15
-    pd.testing.assert_frame_equal(found.rows, rows)
-    (files / "predictions.parquet").unlink()
-    with pytest.raises(Incomparable, match=r"run r1 kept no predictions\.parquet"):
-        comparing.scores(Some(mlflow=lambda: server), "r1")  # type: ignore[arg-type]
+    found = comparing.tested(Some(mlflow=lambda: server), "r1")  # type: ignore[arg-type]
+    assert (found.late_minutes, found.against) == (15, "delay-c/3")
+    pd.testing.assert_frame_equal(found.new, new)
+    pd.testing.assert_frame_equal(found.old, old)
+    (files / "predictions_against.parquet").unlink()
+    with pytest.raises(Incomparable, match=r"run r1 kept no predictions_against\.parquet"):
+        comparing.tested(Some(mlflow=lambda: server), "r1")  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from infra.components.monitoring import routing
 from react import metrics, policy
 from react.decide import decide
 from react.main import react
-from react.policy import PAGE, RETRAIN, ROLLBACK
+from react.policy import PAGE, RETRAIN, ROLLBACK, Months
 from tests.unit.reaction import alert, at
 from workloads.common import HopelessError
 from workloads.react import manifest
@@ -93,6 +93,22 @@ def test_the_policy_that_comes_with_it_is_one(objects: list[dict[str, Any]]) -> 
     assert action("ModelFails") == ROLLBACK
     assert action("PredictionsDrift", severity="warning") == RETRAIN
     assert action("ObjectStoreDown") == PAGE
+    assert chosen.training.months == Months(train=5, validation=1, test=1), "as many as the reference has"
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ("{months: {train: 5}, set: {test_months: '7'}}", "set may not have test_months"),
+        ("{set: {against: delay-c/3}}", "set may not have against"),
+        ("{months: {train: 11, validation: 1, test: 1}}", "no more than 12, it is 13"),
+        ("{months: {train: 0}}", "training.months.train: "),
+    ],
+)
+def test_what_a_retraining_takes_is_said_once(training: str, words: str) -> None:
+    rules = "rules: [{name: a, match: {x: y}, action: retrain}]"
+    with pytest.raises(HopelessError, match=words):
+        policy.parse(f"{rules}\ntraining: {training}")
 
 
 def test_its_alert_asks_for_series_that_there_are_and_is_answered_by_people(
@@ -127,7 +143,8 @@ def test_every_way_to_end_is_counted_from_the_start() -> None:
 def test_its_image_has_what_it_imports() -> None:
     text = (ROOT / "local/images/recipes/react/requirements.txt").read_text()
     fixed = set(re.findall(r"^([a-z0-9-]+)(?:\[\S+\])?==", text, re.MULTILINE))
-    files = [*ROOT.glob("react/*.py"), *ROOT.glob("client/*.py"), ROOT / "workloads/train_delay/features.py"]
+    shared = [ROOT / f"workloads/train_delay/{name}.py" for name in ("features", "metrics")]
+    files = [*ROOT.glob("react/*.py"), *ROOT.glob("client/*.py"), *shared]
     imported = {name for file in files for name in packages(file)} - NOT_USED
     assert {"kubernetes", "fastapi", "psycopg", "mlflow", "boto3", "yaml", "websocket"} <= imported
     known = importlib.metadata.packages_distributions()

@@ -45,6 +45,19 @@ def test_an_action_is_open_from_its_decision_to_its_result(trail: Trail, clock: 
     assert trail.left("other") == set()
 
 
+def test_how_an_action_is_done_is_kept_once_and_beside_its_result(trail: Trail, clock: Clock) -> None:
+    tell(trail, alert())
+    clock.minutes = 3
+    (made,) = decide(trail)
+    assert trail.keep(made, {"plan": {"months": [1]}}) == {"plan": {"months": [1]}}
+    assert trail.keep(made, {"plan": {"months": [2]}}) == {"plan": {"months": [1]}}, (
+        "the first is gone on with"
+    )
+    assert trail.open()[0].detail == {"plan": {"months": [1]}}
+    trail.finish(made, "refused: x", {"training": "t"})
+    assert trail.latest(1)[0].detail == {"plan": {"months": [1]}, "training": "t"}
+
+
 def test_each_decision_is_a_row_and_the_same_again_is_none(trail: Trail, clock: Clock) -> None:
     tell(trail, alert(), alert("Unheard"), alert("Elsewhere", severity="info"))
     decide(trail)
