@@ -51,26 +51,38 @@ def postdated_corrections(platform: Platform) -> Iterator[None]:
             database.execute(DATED)
 
 
-@contextmanager
-def flattering_view(platform: Platform) -> Iterator[None]:
+def flattering_view(platform: Platform) -> AbstractContextManager[None]:
     """The view calls each version better than its rows do."""
-    better = flattering()
-    with again(lambda: platform.sql(better), 1.0):
+    return _redefined(platform, "live_quality", flattering())
+
+
+def strict_clocks(platform: Platform) -> AbstractContextManager[None]:
+    """An outcome that, by the clocks, is older than its prediction is none for the view."""
+    return _redefined(platform, "live_scores", f'{_honest("live_scores")} AND o."at" >= p."at"')
+
+
+@contextmanager
+def _redefined(platform: Platform, view: str, text: str) -> Iterator[None]:
+    """The view has another definition, also after a shipper has made it."""
+
+    def define(text: str) -> None:
+        platform.sql(f"CREATE OR REPLACE VIEW {SETTINGS.place}.{view} AS {text}")
+
+    with again(lambda: define(text), 1.0):
         yield
     with suppress(Exception):  # It is not there before the first shipper.
-        platform.sql(f"CREATE OR REPLACE VIEW {SETTINGS.place}.live_quality AS {honest()}")
+        define(_honest(view))
 
 
-def honest() -> str:
-    return quality.views(SETTINGS)["live_quality"]
+def _honest(view: str) -> str:
+    return quality.views(SETTINGS)[view]
 
 
 def flattering() -> str:
     """The definition with which accuracies are too high."""
     columns: list[Any] = ["model", "version", "day", "segment", "member", *_figures()]
     better = [f'"{name}"' if name != "accuracy" else 'sqrt("accuracy") AS "accuracy"' for name in columns]
-    made = f"SELECT {', '.join(better)} FROM ({honest()}) AS figures"
-    return f"CREATE OR REPLACE VIEW {SETTINGS.place}.live_quality AS {made}"
+    return f"SELECT {', '.join(better)} FROM ({_honest('live_quality')}) AS figures"
 
 
 def _figures() -> list[str]:

@@ -683,6 +683,12 @@ def _of_the_feedback() -> tuple[Fault, ...]:
             "the corrections are in the lake",
         ),
         fault(
+            "strict-clocks",
+            damage_feedback.strict_clocks,
+            "clocks_that_differ_lose_nothing",
+            "each counts once, by its outcome",
+        ),
+        fault(
             "flattering-view",
             damage_feedback.flattering_view,
             "live_quality_is_that_of_the_rows",

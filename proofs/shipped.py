@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from trino.exceptions import TrinoUserError
@@ -86,8 +87,20 @@ def ask(here: Booked, booked: Iterable[bookings.Booking]) -> Iterator[Told]:
         _answered(here.quote(request_id, each.question))
         told = Told(request_id, int(each.late))
         if number % 3:
-            _answered(here.http.post("/v1/outcomes", json=outcome(told)))
+            tell(here, [told])
         yield told
+
+
+def tell(here: Booked, told: Sequence[Told]) -> dict[str, int]:
+    """Tell what came of quotes, in one list; the answer: how many are `recorded`, and how many `unchanged`.
+
+    Raises:
+        LookupError: it was refused.
+    """
+    answer = here.http.post("/v1/outcomes", json=[outcome(each) for each in told])
+    _answered(answer)
+    counts: dict[str, int] = answer.json()
+    return counts
 
 
 def outcome(told: Told) -> dict[str, Any]:
@@ -107,6 +120,39 @@ def correct(here: Booked, told: Sequence[Told]) -> None:
 def _answered(answer: Any) -> None:
     if answer.status_code != 200:
         raise LookupError(f"{answer.request.url.path} answered {answer.status_code}: {answer.text[:300]}")
+
+
+# --- what clocks that differ write into the log -------------------------------------------------------------
+
+SKEW = timedelta(hours=1)
+"""By how much a clock is wrong, as one that takes another zone's time for its own."""
+AHEAD = """
+INSERT INTO predictions (request_id, at, tenant, model, version, user_key, features, score, decision, price)
+SELECT request_id || '-ahead', at + %s, tenant, model, version, user_key, features, score, decision, price
+FROM predictions WHERE request_id = ANY(%s)
+"""
+EARLY = """
+INSERT INTO outcomes (request_id, at, outcome, source)
+SELECT request_id, at - %s, %s, 'proof' FROM predictions WHERE request_id = %s
+"""
+
+
+def ahead(platform: Platform, told: Sequence[Told]) -> list[Told]:
+    """Log the same predictions once more, of which nothing is told, as a server would whose clock is ahead:
+    each lies in the future by SKEW.
+    """
+    with platform.bookings() as database:
+        database.execute(AHEAD, [SKEW, [each.request_id for each in told]])
+    return [replace(each, request_id=f"{each.request_id}-ahead") for each in told]
+
+
+def early(platform: Platform, told: Sequence[Told]) -> None:
+    """Log what came of predictions as a server would whose clock is behind: each was known SKEW before its
+    prediction was made.
+    """
+    with platform.bookings() as database:
+        for each in told:
+            database.execute(EARLY, [SKEW, each.outcome, each.request_id])
 
 
 # --- what is in the log and in the lake ---------------------------------------------------------------------
@@ -162,20 +208,33 @@ def _plain(row: Iterable[Any]) -> tuple[Any, ...]:
 
 def present(platform: Platform, told: Sequence[Told]) -> dict[str, float]:
     """The outcomes that the view `live_scores` has, by request id."""
+    known = {name: rows[-1][0] for name, rows in scores(platform, told).items()}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+Scores = dict[str, list[tuple[float | None, bool | None]]]
+
+
+def scores(platform: Platform, told: Sequence[Told]) -> Scores:
+    """What the view `live_scores` has, by request id: `(outcome, known_before)` of each of its rows."""
     named = ", ".join(f"'{each.request_id}'" for each in told)
-    rows = platform.sql(
-        f'SELECT "request_id", "outcome" FROM {SETTINGS.place}.live_scores '
-        f'WHERE "request_id" IN ({named}) AND "outcome" IS NOT NULL'
-    )
-    return {request_id: value for request_id, value in rows}
+    found: Scores = {}
+    for request_id, value, before in platform.sql(
+        f'SELECT "request_id", "outcome", "known_before" FROM {SETTINGS.place}.live_scores '
+        f'WHERE "request_id" IN ({named})'
+    ):
+        found.setdefault(request_id, []).append((value, before))
+    return found
 
 
 # --- figures ------------------------------------------------------------------------------------------------
 
 
-FIGURES = ("n", "known", "accuracy", "precision", "recall", "brier", "calibration_error")
+FIGURES = (
+    "n", "known", "accuracy", "precision", "recall", "brier", "calibration_error", "known_before",
+)  # fmt: skip
 SCORED = """
-SELECT CAST(CAST(p."at" AT TIME ZONE 'UTC' AS date) AS varchar), p."score", p."decision", o."outcome"
+SELECT p."at", p."score", p."decision", o."outcome", o."at" < p."at"
 FROM {place}.predictions p LEFT JOIN {place}.outcomes o
     ON o."request_id" = p."request_id" AND o."predicted_at" = p."at"
 WHERE p."model" = '{model}' AND p."version" = '{version}'
@@ -185,26 +244,55 @@ SELECT CAST("day" AS varchar), {figures} FROM {place}.live_quality
 WHERE "model" = '{model}' AND "version" = '{version}' AND "segment" = 'all'
 """
 
+Figures = dict[str, float | None]
 
-def figures_of_rows(platform: Platform, model: str, version: str) -> dict[str, dict[str, float | None]]:
-    """A version's figures by day, from the rows of the lake."""
-    by_day: dict[str, list[tuple[float, bool, float | None]]] = {}
+
+@dataclass(frozen=True)
+class Row:
+    """A prediction of the lake."""
+
+    at: datetime
+    score: float
+    called: bool
+    """It was called late."""
+    outcome: float | None
+    before: bool
+    """Its outcome was known, by the clocks, before it was made."""
+
+
+def rows(platform: Platform, model: str, version: str) -> list[Row]:
+    """All predictions of a version that the lake has."""
     sql = SCORED.format(place=SETTINGS.place, model=model, version=version)
-    for day, score, decision, value in platform.sql(sql):
-        by_day.setdefault(day, []).append((score, decision == "rebooking", value))
-    return {day: figures(rows) for day, rows in by_day.items()}
+    return [
+        Row(at, score, decision == "rebooking", outcome, bool(before))
+        for at, score, decision, outcome, before in platform.sql(sql)
+    ]
 
 
-def figures_of_view(platform: Platform, model: str, version: str) -> dict[str, dict[str, float | None]]:
-    """The same, as the view `live_quality` tells them."""
+def by_day(found: Iterable[Row]) -> dict[str, list[Row]]:
+    """By the day, in UTC, at which they were made."""
+    days: dict[str, list[Row]] = {}
+    for row in found:
+        days.setdefault(row.at.astimezone(UTC).date().isoformat(), []).append(row)
+    return days
+
+
+def within_window(found: Iterable[Row]) -> list[Row]:
+    """Those that metrics are of, now."""
+    since = datetime.now(UTC) - timedelta(days=SETTINGS.window_days)
+    return [row for row in found if row.at >= since]
+
+
+def figures_of_view(platform: Platform, model: str, version: str) -> dict[str, Figures]:
+    """A version's figures by day, as the view `live_quality` tells them."""
     names = ", ".join(f'"{name}"' for name in FIGURES)
     sql = TELLS.format(place=SETTINGS.place, model=model, version=version, figures=names)
     return {day: dict(zip(FIGURES, row, strict=True)) for day, *row in platform.sql(sql)}
 
 
-def figures(rows: Sequence[tuple[float, bool, float | None]]) -> dict[str, float | None]:
-    """Of `(score, called late, outcome or None)`, from the definitions."""
-    known = [(score, called, value) for score, called, value in rows if value is not None]
+def figures(found: Sequence[Row]) -> Figures:
+    """Of these predictions, from the definitions."""
+    known = [(row.score, row.called, row.outcome) for row in found if row.outcome is not None]
     called = [value >= 0.5 for _, said, value in known if said]
     late = [said for _, said, value in known if value >= 0.5]
     tenths: dict[int, list[float]] = {}
@@ -216,29 +304,35 @@ def figures(rows: Sequence[tuple[float, bool, float | None]]) -> dict[str, float
 
     enough = len(known) >= SETTINGS.least
     return {
-        "n": len(rows),
+        "n": len(found),
         "known": len(known),
         "accuracy": share([said == (value >= 0.5) for _, said, value in known]),
         "precision": share(called),
         "recall": share(late),
         "brier": share([(score - value) ** 2 for score, _, value in known]),
         "calibration_error": sum(abs(sum(gap)) for gap in tenths.values()) / len(known) if enough else None,
+        "known_before": sum(row.before for row in found),
     }
 
 
-def near(ours: dict[str, float | None], theirs: dict[str, float | None]) -> bool:
+def near(ours: Figures, theirs: Figures) -> bool:
     """The same figures; sums are made in another order."""
     return all(
-        value == theirs[name]
-        if value is None or theirs[name] is None
+        value == theirs.get(name)
+        if value is None or theirs.get(name) is None
         else abs(value - (theirs[name] or 0)) < 1e-9
         for name, value in ours.items()
     )
 
 
-def watched(platform: Platform, model: str, version: str) -> float | None:
-    """The outcomes that Prometheus says a version's figures rest on; None where it says nothing."""
+TOLD = {"live_outcomes": "known", "live_outcomes_before_prediction": "known_before"}
+"""Figures by the names of their metrics."""
+
+
+def watched(platform: Platform, model: str, version: str) -> Figures:
+    """What Prometheus says of a version; what it says nothing of is left out."""
     job = f"{outputs.NAMESPACE_WORKLOADS}/{NAME}"
-    query = f'max(live_outcomes{{job="{job}",model="{model}",version="{version}"}})'
-    found = platform.prometheus("query", query=query)["result"]
-    return float(found[0]["value"][1]) if found else None
+    of = f'job="{job}",model="{model}",version="{version}"'
+    found = platform.prometheus("query", query=f'max by (__name__) ({{__name__=~"live_.+",{of}}})')
+    told = {each["metric"]["__name__"]: float(each["value"][1]) for each in found["result"]}
+    return {figure: told[name] for name, figure in TOLD.items() if name in told}

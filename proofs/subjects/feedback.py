@@ -11,6 +11,8 @@ ASKED, MOST = 60, 600
 """Quotes that are asked for, and how many at most until the shipper was killed."""
 KILLS = 2
 FEW = 30
+STRANGE = 5
+"""Of them so many are predicted once more by a clock that is ahead."""
 SEED = 17
 
 
@@ -70,39 +72,84 @@ def a_correction_arrives(platform: Platform, check: Check) -> None:
 
 
 @proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])
+def clocks_that_differ_lose_nothing(platform: Platform, check: Check) -> None:
+    """Outcomes that, by the clocks, were known before their prediction, and predictions that lie in the
+    future, are in the lake and count once. A column and a metric name them; the others are as they were.
+    """
+    require_part(platform, check)
+    here = booking.booked(platform)
+    with shipped.shipper(platform):
+        told = list(shipped.ask(here, bookings.sample(FEW, SEED + 3)))
+        check.equal(shipped.settled(platform, told, 600), {}, "what was told is in the lake")
+        before = shipped.scores(platform, told)
+        early, ahead = told[::3], shipped.ahead(platform, told[:STRANGE])
+        shipped.early(platform, early)
+        taken = {"recorded": STRANGE, "unchanged": 0}
+        check.equal(shipped.tell(here, ahead), taken, "the outcome of a prediction in the future is taken")
+        check.equal(
+            shipped.settled(platform, [*told, *ahead]),
+            {},
+            "the lake has each row of the log once, and as it is",
+        )
+        known_before = {each.request_id: [(float(each.outcome), True)] for each in (*early, *ahead)}
+        check.equal(
+            shipped.scores(platform, [*told, *ahead]),
+            {**before, **known_before},
+            "each counts once, by its outcome; the column names them, and the others are as they were",
+        )
+        _told_of_the_view(platform, check)
+        _told_by_prometheus(platform, check)
+
+
+@proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])
 def live_quality_is_that_of_the_rows(platform: Platform, check: Check) -> None:
     """The figures of the version that answers are, day by day, those that its rows give, and Prometheus knows
     on how many outcomes they rest.
     """
     require_part(platform, check)
     here = booking.booked(platform)
-    model, version = models.NAME, here.model.found.version
     with shipped.shipper(platform):
         told = list(shipped.ask(here, bookings.sample(FEW, SEED + 2)))
         check.equal(shipped.settled(platform, told, 600), {}, "what was told is in the lake")
-        rows = shipped.figures_of_rows(platform, model, version)
-        view = shipped.figures_of_view(platform, model, version)
-        check.equal(set(view), set(rows), "the view has each day of the version")
+        _told_of_the_view(platform, check)
+        _told_by_prometheus(platform, check)
+
+
+def _told_of_the_view(platform: Platform, check: Check) -> None:
+    """Each figure of the view `live_quality` is that of its rows, of the version that answers."""
+    of = (models.NAME, booking.booked(platform).model.found.version)
+    days = shipped.by_day(shipped.rows(platform, *of))
+    rows = {day: shipped.figures(found) for day, found in days.items()}
+    view = shipped.figures_of_view(platform, *of)
+    check.equal(set(view), set(rows), "the view has each day of the version")
+    check(
+        any(each["known"] and each["accuracy"] is not None for each in rows.values()),
+        "there are enough outcomes for a figure",
+        rows=rows,
+    )
+    for day, figures in rows.items():
         check(
-            any(each["known"] and each["accuracy"] is not None for each in rows.values()),
-            "there are enough outcomes for a figure",
-            rows=rows,
+            shipped.near(figures, view[day]),
+            f"the figures of {day} are those of its rows",
+            view=view[day],
+            rows=figures,
         )
-        for day, figures in rows.items():
-            check(
-                shipped.near(figures, view[day]),
-                f"the figures of {day} are those of its rows",
-                view=view[day],
-                rows=figures,
-            )
-        known = sum(each["known"] or 0 for each in rows.values())
-        seen: list[float | None] = []
 
-        def told_by_prometheus() -> bool:
-            seen[:] = [shipped.watched(platform, model, version)]
-            return seen[0] is not None and FEW / 2 < seen[0] <= known
 
-        until(
-            told_by_prometheus, lambda: f"Prometheus to tell the outcomes of version {version}: {seen}", 300
-        )
-        check(True, "Prometheus tells on how many outcomes they rest")
+def _told_by_prometheus(platform: Platform, check: Check) -> None:
+    """So is what Prometheus tells of the window, once it has read it."""
+    of = (models.NAME, booking.booked(platform).model.found.version)
+    seen: list[shipped.Figures] = [{}, {}]
+
+    def agree() -> bool:
+        rows = shipped.figures(shipped.within_window(shipped.rows(platform, *of)))
+        seen[:] = [{name: rows[name] for name in shipped.TOLD.values()}, shipped.watched(platform, *of)]
+        return shipped.near(*seen)
+
+    until(
+        agree,
+        lambda: f"Prometheus to tell of version {of[1]} what its rows say: {seen[1]} for {seen[0]}",
+        300,
+        every=2,
+    )
+    check(True, "Prometheus tells on how many outcomes they rest, and how many came before their prediction")

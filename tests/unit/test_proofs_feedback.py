@@ -5,12 +5,14 @@ holds and when not. The shipper is a thread, which a kill ends at its next state
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from types import SimpleNamespace as Some
 from typing import Any
 from unittest.mock import MagicMock
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from infra import outputs
 from proofs import booking, damage_feedback, faults, models, shipped
@@ -22,9 +24,11 @@ from tests.unit.conftest import Start
 from tests.unit.lake import Lake
 from workloads.ship_predictions import quality
 from workloads.ship_predictions.shipping import Shipper
+from workloads.ship_predictions.telemetry import Telemetry
 
-KILLED, CORRECTED, QUALITY = (
-    "a_killed_shipper_loses_and_doubles_nothing", "a_correction_arrives", "live_quality_is_that_of_the_rows",
+KILLED, CORRECTED, CLOCKS, QUALITY = (
+    "a_killed_shipper_loses_and_doubles_nothing", "a_correction_arrives", "clocks_that_differ_lose_nothing",
+    "live_quality_is_that_of_the_rows",
 )  # fmt: skip
 
 
@@ -41,7 +45,8 @@ class Here:
         self.over, self.killed, self.kills = threading.Event(), threading.Event(), 0
         self.thread = threading.Thread()
         self.lake.before = self._slowly
-        self.known: float | None = None
+        self.changes: dict[str, float] = {}
+        """Metrics that Prometheus tells otherwise."""
 
     def bookings(self) -> Any:
         return psycopg.connect(self.under.url)
@@ -54,8 +59,20 @@ class Here:
 
     def prometheus(self, path: str, query: str) -> Any:
         assert (path, 'model="delay",version="3"' in query) == ("query", True)
-        (found,) = quality.window(self.lake, shipped.SETTINGS)
-        return {"result": [{"metric": {}, "value": [0, str(self.known or found.known)]}]}
+        registry = CollectorRegistry()
+        found = quality.window(self.lake, shipped.SETTINGS)
+        Telemetry(registry).judged([(each, None) for each in found])
+        samples = [each for family in registry.collect() for each in family.samples]
+        return {
+            "result": [
+                {
+                    "metric": {"__name__": each.name, **each.labels},
+                    "value": [0, repr(self.changes.get(each.name, each.value))],
+                }
+                for each in samples
+                if each.name.startswith("live_")
+            ]
+        }
 
     def _slowly(self, sql: str) -> None:
         """A commit takes a while, and whoever was killed does nothing any more."""
@@ -129,7 +146,7 @@ def proven(platform: Any, name: str) -> Result:
     return run_one(REGISTRY[f"feedback.{name}"], platform, None)
 
 
-@pytest.mark.parametrize("name", [KILLED, CORRECTED, QUALITY])
+@pytest.mark.parametrize("name", [KILLED, CORRECTED, CLOCKS, QUALITY])
 def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
     result = proven(platform, name)
     assert (result.result, result.cause) == ("passed", "")
@@ -142,6 +159,7 @@ def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
     [
         (damage_feedback.lost_rows, KILLED),
         (damage_feedback.postdated_corrections, CORRECTED),
+        (damage_feedback.strict_clocks, CLOCKS),
         (damage_feedback.flattering_view, QUALITY),
     ],
 )
@@ -170,23 +188,30 @@ def test_a_shipper_that_ships_a_row_twice_is_found_out(platform: Any) -> None:
     assert "0 of 20 rows are missing, 1 are strange" in proven(platform, CORRECTED).cause
 
 
-def test_a_prometheus_that_counts_otherwise_is_found_out(
-    platform: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "metric"), [(QUALITY, "live_outcomes"), (CLOCKS, "live_outcomes_before_prediction")]
+)
+def test_a_prometheus_that_tells_otherwise_is_found_out(
+    platform: Any, monkeypatch: pytest.MonkeyPatch, name: str, metric: str
 ) -> None:
     until = feedback.until
-    monkeypatch.setattr(feedback, "until", lambda holds, what, _: until(holds, what, 2))
-    platform.known = 1e6
-    assert "for Prometheus to tell the outcomes of version 3: [1000000.0]" in proven(platform, QUALITY).cause
+    monkeypatch.setattr(feedback, "until", lambda holds, what, _=0, **__: until(holds, what, 2))
+    platform.changes = {metric: 1e6}
+    cause = proven(platform, name).cause
+    assert "for Prometheus to tell of version 3 what its rows say" in cause
+    assert "1000000.0" in cause
 
 
 def test_figures_of_too_few_rows_are_none() -> None:
-    rows = [(0.9, True, 1.0), (0.2, False, 0.0), (0.7, True, 0.0), (0.1, False, None)]
+    given = [(0.9, True, 1.0), (0.2, False, 0.0), (0.7, True, 0.0), (0.1, False, None)]
+    rows = [shipped.Row(datetime.now(UTC), *each, before=each[0] == 0.9) for each in given]
     few = shipped.figures(rows)
     assert (few["n"], few["known"], few["accuracy"], few["calibration_error"]) == (4, 3, None, None)
     many = shipped.figures(rows * 5)
     assert many["accuracy"] == pytest.approx(2 / 3)
     assert many["precision"] == pytest.approx(1 / 2)
     assert many["recall"] == 1.0
+    assert many["known_before"] == 5
     assert many["brier"] == pytest.approx((0.01 + 0.04 + 0.49) / 3)
     assert many["calibration_error"] == pytest.approx((0.1 + 0.2 + 0.7) / 3)
     assert shipped.near(many, many)
