@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
-from client import Platform
+from kubernetes import client as k8s
+
+from client import Platform, deployments, outputs
 from proofs import booking, shipped
 from proofs.damage import again
 from workloads.ship_predictions import quality
@@ -59,6 +61,31 @@ def flattering_view(platform: Platform) -> AbstractContextManager[None]:
 def strict_clocks(platform: Platform) -> AbstractContextManager[None]:
     """An outcome that, by the clocks, is older than its prediction is none for the view."""
     return _redefined(platform, "live_scores", f'{_honest("live_scores")} AND o."at" >= p."at"')
+
+
+@contextmanager
+def everybody_operates(platform: Platform) -> Iterator[None]:
+    """Each tenant of the proofs is an operator of the service."""
+    booking.booked(platform)
+    try:
+        _operated_by(platform, booking.OPERATOR, outputs.TENANT_TRIAL)
+        yield
+    finally:
+        _operated_by(platform, booking.OPERATOR)
+
+
+def _operated_by(platform: Platform, *tenants: str) -> None:
+    """Other operators, once all pods have them."""
+    template = booking.deployment(platform).spec.template.spec
+    (main,) = [each for each in template.containers if each.name == "main"]
+    command = [
+        booking.operated_by(*tenants) if word.startswith(booking.operated_by()) else word
+        for word in main.command
+    ]
+    body = {"spec": {"template": {"spec": {"containers": [{"name": "main", "command": command}]}}}}
+    namespace = outputs.NAMESPACE_WORKLOADS
+    k8s.AppsV1Api(platform.api).patch_namespaced_deployment(booking.NAME, namespace, body)
+    deployments.follow(platform, namespace, booking.NAME, 180)
 
 
 @contextmanager

@@ -689,6 +689,12 @@ def _of_the_feedback() -> tuple[Fault, ...]:
             "each counts once, by its outcome",
         ),
         fault(
+            "everybody-operates",
+            damage_feedback.everybody_operates,
+            "only_its_tenant_and_operators_tell_an_outcome",
+            "another tenant gets 404 for",
+        ),
+        fault(
             "flattering-view",
             damage_feedback.flattering_view,
             "live_quality_is_that_of_the_rows",

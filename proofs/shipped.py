@@ -83,12 +83,21 @@ def ask(here: Booked, booked: Iterable[bookings.Booking]) -> Iterator[Told]:
         LookupError: a request was refused.
     """
     for number, each in enumerate(booked):
-        request_id = f"{NAME}-{uuid.uuid4()}"
-        _answered(here.quote(request_id, each.question))
-        told = Told(request_id, int(each.late))
+        told = quote(here, each)
         if number % 3:
             tell(here, [told])
         yield told
+
+
+def quote(here: Booked, booked: bookings.Booking) -> Told:
+    """Ask for one quote.
+
+    Raises:
+        LookupError: it was refused.
+    """
+    request_id = f"{NAME}-{uuid.uuid4()}"
+    _answered(here.quote(request_id, booked.question))
+    return Told(request_id, int(booked.late))
 
 
 def tell(here: Booked, told: Sequence[Told]) -> dict[str, int]:
@@ -113,8 +122,11 @@ def correct(here: Booked, told: Sequence[Told]) -> None:
     Raises:
         LookupError: it was refused.
     """
-    changes = [{**outcome(each), "outcome": 1 - each.outcome, "reason": "a proof"} for each in told]
-    _answered(here.http.put("/v1/outcomes", json=changes))
+    _answered(here.http.put("/v1/outcomes", json=[correction(each) for each in told]))
+
+
+def correction(told: Told) -> dict[str, Any]:
+    return {**outcome(told), "outcome": 1 - told.outcome, "reason": "a proof"}
 
 
 def _answered(answer: Any) -> None:

@@ -1,6 +1,8 @@
 """What came of predictions gets into the lake, whoever is killed, and says how good a version is."""
 
-from client import Platform
+from dataclasses import replace
+
+from client import Platform, outputs
 from client.waiting import until
 from proofs import booking, models, shipped
 from proofs.run import Check, proof
@@ -113,6 +115,49 @@ def live_quality_is_that_of_the_rows(platform: Platform, check: Check) -> None:
         check.equal(shipped.settled(platform, told, 600), {}, "what was told is in the lake")
         _told_of_the_view(platform, check)
         _told_by_prometheus(platform, check)
+
+
+@proof("feedback")
+def only_its_tenant_and_operators_tell_an_outcome(platform: Platform, check: Check) -> None:
+    """Through the Gateway a tenant can neither tell, nor correct, nor read what came of another's quote, even
+    if it says that it is the other: to it there is none. An operator can, and it is kept who did.
+    """
+    require_part(platform, check)
+    operator, other = booking.booked(platform), booking.of_tenant(platform, outputs.TENANT_TRIAL)
+    asked = bookings.sample(2, SEED + 4)
+    ours, theirs = shipped.quote(operator, asked[0]), shipped.quote(other, asked[1])
+    place = f"/v1/outcomes/{ours.request_id}"
+
+    def refused(method: str, path: str, given: object = None) -> None:
+        said = {"x-tenant": booking.OPERATOR}
+        answer = other.http.request(method, path, json=given, headers=said)
+        check(
+            answer.status_code == 404,
+            f"another tenant gets 404 for {method}",
+            status=answer.status_code,
+            said=answer.text,
+        )
+
+    refused("POST", "/v1/outcomes", shipped.outcome(ours))
+    taken = {"recorded": 1, "unchanged": 0}
+    check.equal(shipped.tell(operator, [ours]), taken, "the outcome is still to be told")
+    refused("PUT", "/v1/outcomes", [shipped.correction(ours)])
+    refused("GET", place)
+    found = operator.http.get(place).json()
+    check.equal(
+        (found["outcome"], found["told_by"], found["history"]),
+        (ours.outcome, booking.OPERATOR, []),
+        "nothing of it changed",
+    )
+    check.equal(shipped.tell(operator, [theirs]), taken, "an operator tells what came of another's quote")
+    shipped.correct(other, [theirs])
+    shipped.correct(operator, [replace(theirs, outcome=1 - theirs.outcome)])
+    found = other.http.get(f"/v1/outcomes/{theirs.request_id}").json()
+    check.equal(
+        (found["outcome"], found["told_by"], [each["corrected_by"] for each in found["history"]]),
+        (theirs.outcome, booking.OPERATOR, [outputs.TENANT_TRIAL, booking.OPERATOR]),
+        "the quote's own tenant and the operator corrected it, and the history says who",
+    )
 
 
 def _told_of_the_view(platform: Platform, check: Check) -> None:

@@ -10,8 +10,10 @@ import pytest
 from tests.unit.booking_service import PATIENCE, Under
 from tests.unit.conftest import Start
 from workloads.booking_api import corrections
+from workloads.booking_api.config import BookingApi
+from workloads.common import HopelessError
 
-SHOP, OTHER = {"x-tenant": "shop"}, {"x-tenant": "other"}
+SHOP, OTHER, DESK = {"x-tenant": "shop"}, {"x-tenant": "other"}, {"x-tenant": "desk"}
 RIGHT = {"outcome": 0, "source": "airline", "reason": "the gate was misread"}
 WAITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -60,9 +62,10 @@ def test_what_was_there_before_is_told_with_who_corrected_it_and_why(booking: Un
     for change in found["history"]:
         assert found["known_at"] < change.pop("at")
     assert found["history"] == [
-        {"number": 1, "old_outcome": 1, "old_source": "arrivals", **RIGHT},
-        {"number": 2, "old_outcome": 0, "old_source": "airline", **RIGHT, "outcome": 0.5, "source": "court"},
-    ]
+        {"number": 1, "old_outcome": 1, "old_source": "arrivals", **RIGHT, "corrected_by": "shop"},
+        {"number": 2, "old_outcome": 0, "old_source": "airline", **RIGHT, "outcome": 0.5, "source": "court",
+         "corrected_by": "shop"},
+    ]  # fmt: skip
 
 
 def test_the_schema_names_what_is_asked_and_told(booking: Under) -> None:
@@ -139,6 +142,56 @@ def test_another_tenant_neither_corrects_nor_reads(booking: Under, headers: dict
     assert changes(booking) == []
 
 
+@pytest.fixture
+def desk(start: Start) -> Under:
+    """The service with two operators."""
+    return start(operators="claims,desk")
+
+
+def test_an_operator_tells_corrects_and_reads_those_of_everybody_and_it_is_kept_who_did(desk: Under) -> None:
+    desk.quote("r-1", "shop")
+    desk.quote("r-2", "other")
+    given = [{"request_id": each, "outcome": 1, "source": "arrivals"} for each in ("r-1", "r-2")]
+    told = desk.http.post("/v1/outcomes", json=given, headers=DESK)
+    assert told.json() == {"recorded": 2, "unchanged": 0}
+    for headers in (SHOP, DESK):
+        assert correct(desk, headers=headers, source=headers["x-tenant"]).json()["corrected"] == 1
+    for headers in (SHOP, DESK):
+        found = desk.http.get("/v1/outcomes/r-1", headers=headers).json()
+        assert (found["told_by"], found["source"]) == ("desk", "desk")
+        assert [each["corrected_by"] for each in found["history"]] == ["shop", "desk"]
+    assert [row["tenant"] for row in desk.rows("SELECT tenant FROM outcomes")] == ["desk"] * 2
+
+
+@pytest.mark.parametrize(
+    "headers", [OTHER, {}, {"x-tenant": ""}, {"x-tenant": "des"}, {"x-tenant": "claims,desk"}]
+)
+def test_who_is_no_operator_may_nothing_that_others_may(desk: Under, headers: dict[str, str]) -> None:
+    tell(desk, "r-1")
+    desk.quote("r-2", "shop")
+    given = {"request_id": "r-2", "outcome": 1, "source": "arrivals"}
+    for answer in (
+        desk.http.post("/v1/outcomes", json=given, headers=headers),
+        correct(desk, headers=headers),
+        desk.http.get("/v1/outcomes/r-1", headers=headers),
+    ):
+        assert answer.status_code == 404, answer.text
+    assert len(desk.rows("SELECT * FROM outcomes")) == 1
+    assert changes(desk) == []
+
+
+def test_an_operator_asks_for_quotes_as_itself(desk: Under) -> None:
+    """Its rights are over outcomes; another's quote is not shown to it."""
+    desk.quote("r-1", "shop")
+    assert desk.quote("r-1", "desk").status_code == 409
+
+
+@pytest.mark.parametrize("operators", ["desk,", "Desk", "desk claims", ","])
+def test_operators_that_are_no_names_are_refused(operators: str) -> None:
+    with pytest.raises(HopelessError, match="must be names of tenants such as desk,claims"):
+        BookingApi(operators=operators)
+
+
 def test_an_outcome_that_was_never_told_is_neither_corrected_nor_read(booking: Under) -> None:
     booking.quote("r-1", "shop")
     for answer in (correct(booking), booking.http.get("/v1/outcomes/r-1", headers=SHOP)):
@@ -179,6 +232,7 @@ def test_a_correction_is_dated_by_when_it_was_done(booking: Under) -> None:
     tell(booking, "r-1")
     given = {
         "tenant": "shop",
+        "operator": False,
         "ids": ["r-1"],
         "outcomes": [0.5],
         "sources": ["late"],

@@ -16,6 +16,7 @@ from tests.unit.test_steer_traffic import Server
 from workloads.booking_api import corrections, schema
 from workloads.booking_api.corrections import Correction
 from workloads.booking_api.database import Database
+from workloads.booking_api.journal import Teller
 from workloads.steer_traffic import config, main
 from workloads.steer_traffic.steering import Holds, Note, decide
 
@@ -46,7 +47,7 @@ def correct(url: str, request_id: str, *outcomes: float) -> None:
         await database.open()
         for outcome in outcomes:
             given = [Correction(request_id, outcome, "airline", "the gate was misread")]
-            assert await corrections.correct(database, given, None) == 1
+            assert await corrections.correct(database, given, Teller(None)) == 1
         await database.close()
 
     asyncio.run(work())

@@ -74,7 +74,7 @@ def lake_of(frame: pd.DataFrame) -> Lake:
             told = row.at + timedelta(hours=-1 if row.early else 1)
             named = {
                 "xid": 1, "request_id": row.request_id, "at": told, "outcome": row.outcome, "source": "s",
-                "predicted_at": row.at, "corrections": 0,
+                "predicted_at": row.at, "corrections": 0, "tenant": None,
             }  # fmt: skip
             outcomes.append([named[name] for name in OUTCOMES.columns])
     for table, values in ((PREDICTIONS, predictions), (OUTCOMES, outcomes)):

@@ -10,6 +10,7 @@ from types import SimpleNamespace as Some
 from typing import Any
 from unittest.mock import MagicMock
 
+import httpx
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,16 +20,15 @@ from proofs import booking, damage_feedback, faults, models, shipped
 from proofs.booking import Booked
 from proofs.run import REGISTRY, Result, run_one
 from proofs.subjects import feedback
-from tests.unit.booking_service import Under
 from tests.unit.conftest import Start
 from tests.unit.lake import Lake
 from workloads.ship_predictions import quality
 from workloads.ship_predictions.shipping import Shipper
 from workloads.ship_predictions.telemetry import Telemetry
 
-KILLED, CORRECTED, CLOCKS, QUALITY = (
+KILLED, CORRECTED, CLOCKS, QUALITY, TELLERS = (
     "a_killed_shipper_loses_and_doubles_nothing", "a_correction_arrives", "clocks_that_differ_lose_nothing",
-    "live_quality_is_that_of_the_rows",
+    "live_quality_is_that_of_the_rows", "only_its_tenant_and_operators_tell_an_outcome",
 )  # fmt: skip
 
 
@@ -39,14 +39,35 @@ class Killed(BaseException):
 class Here:
     """A platform, as far as these proofs need one, and the shipper on it."""
 
-    def __init__(self, under: Under, staging: str) -> None:
-        self.under, self.staging, self.lake = under, staging, Lake(staging)
+    def __init__(self, start: Start) -> None:
+        self.start, self.under = start, start(operators=booking.OPERATOR)
+        self.staging = self.under.server.create(f"feedback-staging-{id(self)}")
+        self.lake = Lake(self.staging)
+        self.clients: list[httpx.Client] = []
         self.access, self.name = dict.fromkeys(outputs.SECRET_ACCESS_OF["serving"], "x"), "dev"
         self.over, self.killed, self.kills = threading.Event(), threading.Event(), 0
         self.thread = threading.Thread()
         self.lake.before = self._slowly
         self.changes: dict[str, float] = {}
         """Metrics that Prometheus tells otherwise."""
+
+    def booked(self, tenant: str) -> Booked:
+        """The service as the Gateway would lead this tenant to it."""
+
+        def judged(request: httpx.Request) -> None:
+            request.headers["x-tenant"] = tenant
+
+        made = httpx.Client(
+            base_url=self.under.http.base_url, trust_env=False, timeout=60, event_hooks={"request": [judged]}
+        )
+        self.clients.append(made)
+        return Booked(made, Some(found=Some(version="3")))  # type: ignore[arg-type]
+
+    def operated_by(self, _: Any, *tenants: str) -> None:
+        """Another service on the same log takes the requests."""
+        other = self.start(operators=",".join(tenants), model=self.under.model)
+        for each in self.clients:
+            each.base_url = other.http.base_url
 
     def bookings(self) -> Any:
         return psycopg.connect(self.under.url)
@@ -127,26 +148,29 @@ class Here:
 
 
 @pytest.fixture
-def platform(start: Start, monkeypatch: pytest.MonkeyPatch) -> Any:
-    under = start()
-    under.model.score = 0.61
-    made = Here(under, under.server.create(f"feedback-staging-{id(under)}"))
-    asked = Booked(under.http, Some(found=Some(version="3")))  # type: ignore[arg-type]
+def platform(start: Start, monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
+    made = Here(start)
+    made.under.model.score = 0.61
+    asked, other = made.booked(booking.OPERATOR), made.booked(outputs.TENANT_TRIAL)
     monkeypatch.setattr(booking, "booked", MagicMock(return_value=asked))
+    monkeypatch.setattr(booking, "of_tenant", lambda _, tenant: {outputs.TENANT_TRIAL: other}[tenant])
+    monkeypatch.setattr(damage_feedback, "_operated_by", made.operated_by)
     monkeypatch.setattr(models, "NAME", "delay")
     monkeypatch.setattr(shipped, "shipper", made.shipper)
     monkeypatch.setattr(shipped, "kill", made.kill)
     settled = shipped.settled
     monkeypatch.setattr(shipped, "settled", lambda here, told, _=0: settled(here, told, 6))
     monkeypatch.setattr(feedback, "ASKED", 20)
-    return made
+    yield made
+    for each in made.clients:
+        each.close()
 
 
 def proven(platform: Any, name: str) -> Result:
     return run_one(REGISTRY[f"feedback.{name}"], platform, None)
 
 
-@pytest.mark.parametrize("name", [KILLED, CORRECTED, CLOCKS, QUALITY])
+@pytest.mark.parametrize("name", [KILLED, CORRECTED, CLOCKS, QUALITY, TELLERS])
 def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
     result = proven(platform, name)
     assert (result.result, result.cause) == ("passed", "")
@@ -160,6 +184,7 @@ def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
         (damage_feedback.lost_rows, KILLED),
         (damage_feedback.postdated_corrections, CORRECTED),
         (damage_feedback.strict_clocks, CLOCKS),
+        (damage_feedback.everybody_operates, TELLERS),
         (damage_feedback.flattering_view, QUALITY),
     ],
 )
@@ -174,6 +199,24 @@ def test_a_fault_reddens_its_proof_and_is_mended(
     assert any(word in broken.cause for word in described.words), broken.cause
     again = proven(platform, name)
     assert (again.result, again.cause) == ("passed", "")
+
+
+OPERATED_BY = damage_feedback._operated_by
+
+
+def test_all_pods_get_the_operators_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["python3", "-m", "workloads.booking_api.main", "--set", "operators=workloads"]
+    main = Some(name="main", command=command)
+    item = Some(spec=Some(template=Some(spec=Some(containers=[main]))))
+    apps, follow = MagicMock(), MagicMock()
+    monkeypatch.setattr(booking, "deployment", lambda _: item)
+    monkeypatch.setattr(damage_feedback.k8s, "AppsV1Api", lambda _: apps)
+    monkeypatch.setattr(damage_feedback.deployments, "follow", follow)
+    OPERATED_BY(Some(api=None), "workloads", "trial")  # type: ignore[arg-type]
+    (call,) = apps.patch_namespaced_deployment.call_args_list
+    (changed,) = call.args[2]["spec"]["template"]["spec"]["containers"]
+    assert changed == {"name": "main", "command": [*command[:-1], "operators=workloads,trial"]}
+    assert follow.called
 
 
 def test_a_shipper_that_ships_a_row_twice_is_found_out(platform: Any) -> None:

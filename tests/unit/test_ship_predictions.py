@@ -228,7 +228,8 @@ def test_rows_from_before_the_log_knew_transactions_are_shipped_too(postgresql: 
             connection.execute(path.read_bytes())
     full(world)
     with psycopg.connect(world.log) as connection:
-        connection.execute((before / "0006_shipping.sql").read_bytes())
+        for path in sorted(before.glob("000[6-9]*.sql")):
+            connection.execute(path.read_bytes())
     world.predict("r-9")
     assert world.round(world.shipper(batch=2)) == {"predictions": 6, "outcomes": 3, "outcome_changes": 3}
     assert world.same()
@@ -389,6 +390,20 @@ def test_the_lag_is_the_age_of_the_oldest_row_that_the_lake_has_not(world: World
             assert 100 <= shipper.lag(log) < 160, "what is not settled counts"
         shipper.round(log, staging)
         assert shipper.lag(log) == 0
+
+
+def test_a_lake_from_before_it_was_kept_who_told_gets_the_column(world: World) -> None:
+    world.predict("r-1", "r-2")
+    world.tell("r-1")
+    world.round()
+    for table in (OUTCOMES, CHANGES):
+        world.lake.rows(f'ALTER TABLE iceberg.feedback.{table.name} DROP COLUMN "tenant"')
+    world.tell("r-2")
+    world.write("UPDATE outcomes SET tenant = 'desk' WHERE request_id = 'r-2'")
+    world.round()
+    assert world.same()
+    told = world.lake.rows('SELECT "request_id", "tenant" FROM iceberg.feedback.outcomes')
+    assert dict(told) == {"r-1": None, "r-2": "desk"}
 
 
 def test_small_files_and_old_snapshots_are_tidied_up(world: World) -> None:

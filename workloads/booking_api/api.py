@@ -61,6 +61,10 @@ class Service:
         self.has_facts = self.has_facts or await flights.loaded(self.database)
         return self.has_facts
 
+    def teller(self, tenant: str | None) -> journal.Teller:
+        """What this tenant may do with outcomes."""
+        return journal.Teller(tenant, self.settings.operates(tenant))
+
     async def quote(self, request_id: str, question: Question, tenant: str | None) -> journal.Prediction:
         """The logged answer to a question; a question that was answered before is not asked again.
 
@@ -171,15 +175,17 @@ def _business(app: FastAPI, service: Service) -> None:
 
     @app.post("/v1/outcomes")
     async def outcomes(given: Outcomes, request_id: RequestId, tenant: Tenant) -> Recorded:
-        """Record what came of the tenant's quotes: one, or a list of them, all or none."""
+        """Record what came of the tenant's quotes, or of everybody's for an operator: one, or a list of them,
+        all or none.
+        """
         entries = [journal.Outcome(each.request_id, each.outcome, each.source) for each in given]
-        new = await journal.record(service.database, entries, tenant)
+        new = await journal.record(service.database, entries, service.teller(tenant))
         return Recorded(recorded=new, unchanged=len(entries) - new)
 
 
 def _corrections(app: FastAPI, service: Service) -> None:
     async def correct(entries: list[corrections.Correction], tenant: str | None) -> Corrected:
-        changed = await corrections.correct(service.database, entries, tenant)
+        changed = await corrections.correct(service.database, entries, service.teller(tenant))
         return Corrected(corrected=changed, unchanged=len(entries) - changed)
 
     @app.put("/v1/outcomes")
@@ -195,7 +201,7 @@ def _corrections(app: FastAPI, service: Service) -> None:
     @app.get("/v1/outcomes/{request_id}")
     async def told(quote: OfQuote, _: RequestId, tenant: Tenant) -> Known:
         """The present outcome of a quote and its corrections."""
-        return Known(**await corrections.history(service.database, quote, tenant))
+        return Known(**await corrections.history(service.database, quote, service.teller(tenant)))
 
 
 def _operation(app: FastAPI, service: Service) -> None:

@@ -1,8 +1,12 @@
 """The settings of the service: how a risk becomes a decision, and how long it waits for others."""
 
+import re
 from dataclasses import dataclass
 
 from workloads.common import HopelessError
+
+TENANTS = re.compile(r"([a-z][a-z0-9-]*(,[a-z][a-z0-9-]*)*)?")
+"""Names, separated by commas."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class BookingApi:
     """How long a start waits for the database."""
     connections: int = 8
     """To the database, at most, of each pod."""
+    operators: str = ""
+    """Tenants, as `desk,claims`, that may tell, correct and read outcomes of everybody's quotes; others may
+    those of their own.
+    """
     port: int = 8080
 
     def __post_init__(self) -> None:
@@ -35,6 +43,14 @@ class BookingApi:
             raise HopelessError(f"setting rebook_at must be within (0, 1], it is {self.rebook_at}")
         if self.connections < 1:
             raise HopelessError(f"setting connections must be at least 1, it is {self.connections}")
+        if not TENANTS.fullmatch(self.operators):
+            raise HopelessError(
+                f"setting operators must be names of tenants such as desk,claims, it is {self.operators!r}"
+            )
+
+    def operates(self, tenant: str | None) -> bool:
+        """Whether this tenant may do with outcomes what only the quote's own tenant may otherwise."""
+        return bool(tenant) and tenant in self.operators.split(",")
 
 
 def reference() -> BookingApi:

@@ -1,19 +1,20 @@
 """Corrections of outcomes, with their history.
 
 The row of `outcomes` has the present value and keeps its `at`, when an outcome was first known: who reads
-`scored` counts a corrected prediction once, in the place that it had.
+`scored` counts a corrected prediction once, in the place that it had. So does its `tenant`, who told it
+first; who corrected it is with the correction.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from workloads.booking_api.database import Connection, Database
-from workloads.booking_api.journal import UnknownPredictions, several
+from workloads.booking_api.journal import MAY, Teller, UnknownPredictions, several
 
-MINE = """
+MINE = f"""
 SELECT o.request_id FROM outcomes o JOIN predictions p USING (request_id)
-WHERE o.request_id = ANY(%(ids)s::text[]) AND p.tenant IS NOT DISTINCT FROM %(tenant)s::text
+WHERE o.request_id = ANY(%(ids)s::text[]) AND {MAY}
 ORDER BY o.request_id FOR UPDATE OF o
 """
 """What may be corrected, locked until this is done: corrections of one outcome take turns, and are numbered
@@ -30,18 +31,19 @@ WITH different AS (
     UPDATE outcomes o SET outcome = d.outcome, source = d.source FROM different d
     WHERE o.request_id = d.request_id
 )
-INSERT INTO outcome_changes (request_id, number, old_outcome, old_source, outcome, source, reason)
+INSERT INTO outcome_changes (request_id, number, old_outcome, old_source, outcome, source, reason, tenant)
 SELECT request_id, 1 + (SELECT count(*) FROM outcome_changes c WHERE c.request_id = d.request_id),
-    old_outcome, old_source, outcome, source, reason
+    old_outcome, old_source, outcome, source, reason, %(tenant)s::text
 FROM different d
 """
-PRESENT = """
-SELECT o.request_id, o.outcome, o.source, o.at AS known_at
+PRESENT = f"""
+SELECT o.request_id, o.outcome, o.source, o.at AS known_at, o.tenant AS told_by
 FROM outcomes o JOIN predictions p USING (request_id)
-WHERE o.request_id = %(id)s AND p.tenant IS NOT DISTINCT FROM %(tenant)s::text
+WHERE o.request_id = %(id)s AND {MAY}
 """
 HISTORY = """
-SELECT number, at, old_outcome, old_source, outcome, source, reason FROM outcome_changes
+SELECT number, at, old_outcome, old_source, outcome, source, reason, tenant AS corrected_by
+FROM outcome_changes
 WHERE request_id = %(id)s ORDER BY number
 """
 
@@ -56,14 +58,14 @@ class Correction:
     reason: str
 
 
-async def correct(database: Database, corrections: Sequence[Correction], tenant: str | None) -> int:
+async def correct(database: Database, corrections: Sequence[Correction], teller: Teller) -> int:
     """Correct outcomes that were told, all or none; returns how many changed. The same again changes nothing.
 
     Raises:
-        UnknownPredictions: some have no outcome, or belong to no prediction of the tenant's.
+        UnknownPredictions: some have no outcome, or belong to no prediction that the teller may tell of.
     """
     given: dict[str, Any] = {
-        "tenant": tenant,
+        **asdict(teller),
         "ids": [each.request_id for each in corrections],
         "outcomes": [each.outcome for each in corrections],
         "sources": [each.source for each in corrections],
@@ -82,14 +84,14 @@ async def correct(database: Database, corrections: Sequence[Correction], tenant:
     return await database.run(work)
 
 
-async def history(database: Database, request_id: str, tenant: str | None) -> dict[str, Any]:
-    """The present outcome of a tenant's prediction (the columns of PRESENT), and under `history` its
-    corrections (those of HISTORY), from the first to the last.
+async def history(database: Database, request_id: str, teller: Teller) -> dict[str, Any]:
+    """The present outcome of a prediction (the columns of PRESENT), and under `history` its corrections
+    (those of HISTORY), from the first to the last.
 
     Raises:
-        UnknownPredictions: there is none, or it is another tenant's.
+        UnknownPredictions: there is none, or it is another tenant's and the teller no operator.
     """
-    given = {"id": request_id, "tenant": tenant}
+    given = {"id": request_id, **asdict(teller)}
 
     async def work(connection: Connection) -> dict[str, Any]:
         async with connection.transaction():

@@ -26,6 +26,8 @@ VALUES (%(request_id)s, %(tenant)s, %(model)s, %(version)s, %(experiment)s, %(va
 ON CONFLICT (request_id) DO NOTHING
 RETURNING at
 """
+MAY = "(%(operator)s::boolean OR p.tenant IS NOT DISTINCT FROM %(tenant)s::text)"
+"""Whether who asks may know and say what came of a prediction `p`."""
 GIVEN = """
 unnest(%(ids)s::text[], %(outcomes)s::double precision[], %(sources)s::text[])
     AS given (request_id, outcome, source)
@@ -33,13 +35,13 @@ unnest(%(ids)s::text[], %(outcomes)s::double precision[], %(sources)s::text[])
 UNKNOWN = f"""
 SELECT request_id FROM {GIVEN}
 WHERE NOT EXISTS (
-    SELECT FROM predictions there
-    WHERE there.request_id = given.request_id AND there.tenant IS NOT DISTINCT FROM %(tenant)s::text
+    SELECT FROM predictions p WHERE p.request_id = given.request_id AND {MAY}
 )
 """
 """By the index: NOT IN would read the whole log for each list of outcomes."""
 RECORD = f"""
-INSERT INTO outcomes (request_id, outcome, source) SELECT request_id, outcome, source FROM {GIVEN}
+INSERT INTO outcomes (request_id, outcome, source, tenant)
+SELECT request_id, outcome, source, %(tenant)s::text FROM {GIVEN}
 ON CONFLICT (request_id) DO NOTHING
 """
 DIFFERENT = f"""
@@ -77,8 +79,18 @@ class Outcome:
     source: str
 
 
+@dataclass(frozen=True)
+class Teller:
+    """Who tells, corrects or reads outcomes."""
+
+    tenant: str | None
+    """None where the request did not come through the Gateway."""
+    operator: bool = False
+    """May do so for the quotes of every tenant."""
+
+
 class UnknownPredictions(Exception):
-    """No prediction of the tenant's has these request ids."""
+    """No prediction that the teller may tell of has these request ids."""
 
 
 class OtherOutcome(Exception):
@@ -104,18 +116,18 @@ async def keep(database: Database, prediction: Prediction) -> tuple[Prediction, 
     return found, False
 
 
-async def record(database: Database, outcomes: Sequence[Outcome], tenant: str | None) -> int:
-    """Record outcomes, all or none; returns how many are new.
+async def record(database: Database, outcomes: Sequence[Outcome], teller: Teller) -> int:
+    """Record outcomes, all or none, and who told them; returns how many are new.
 
     They decide which version gets the traffic, and the first one counts: of a tenant's predictions only the
-    tenant may tell them. Another's look like none, so that nobody learns which ids there are.
+    tenant may tell them, or an operator. Another's look like none, so that nobody learns which ids there are.
 
     Raises:
-        UnknownPredictions: some belong to no prediction of the tenant's.
+        UnknownPredictions: some belong to no prediction that the teller may tell of.
         OtherOutcome: for some another outcome is there.
     """
     given = {
-        "tenant": tenant,
+        **asdict(teller),
         "ids": [each.request_id for each in outcomes],
         "outcomes": [each.outcome for each in outcomes],
         "sources": [each.source for each in outcomes],

@@ -153,6 +153,8 @@ class Change(BaseModel):
     outcome: float
     source: str
     reason: str
+    corrected_by: str | None
+    """The tenant, as the Gateway says; None of one that came past it, and of those from before."""
 
 
 class Known(BaseModel):
@@ -163,6 +165,8 @@ class Known(BaseModel):
     source: str
     known_at: datetime
     """When the first one was told; corrections leave it."""
+    told_by: str | None
+    """The tenant that told the first one: the quote's own, or an operator."""
     history: list[Change]
     """From the first correction to the last."""
 

@@ -58,7 +58,8 @@ class Shipper:
         """Make the schema and the tables, where they are not there."""
         query(self.trino, f"CREATE SCHEMA IF NOT EXISTS {self.settings.place}")
         for table in TABLES:
-            query(self.trino, table.create_sql(self.settings))
+            for statement in (table.create_sql(self.settings), *table.added_sql(self.settings)):
+                query(self.trino, statement)
 
     def round(self, log: Any, staging: Any) -> dict[str, int]:
         """Ship all that is settled; returns how many rows, by table.

@@ -39,6 +39,8 @@ class Table:
     newer: str = ""
     """Where a row may change: the column that is larger in the row that counts."""
     changing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    """Columns that tables of the lake may lack that were made before."""
 
     def rows_sql(self, where: str) -> str:
         """Reads these rows of the log, with the types of the staging table."""
@@ -70,6 +72,14 @@ class Table:
         columns = ", ".join(f'"{name}" {TYPES[kind]}' for name, (kind, _) in self.columns.items())
         layout = f"WITH (format = 'PARQUET', partitioning = ARRAY['day({self.day})'])"
         return f"CREATE TABLE IF NOT EXISTS {settings.place}.{self.name} ({columns}) {layout}"
+
+    def added_sql(self, settings: ShipPredictions) -> list[str]:
+        """Adds the columns that a table of before may lack; rows that it has are NULL there."""
+        return [
+            f"ALTER TABLE {settings.place}.{self.name} "
+            f'ADD COLUMN IF NOT EXISTS "{name}" {TYPES[self.columns[name][0]]}'
+            for name in self.added
+        ]
 
     def cursor_sql(self, settings: ShipPredictions) -> str:
         """The last row, in the order in which rows are shipped, that the lake has."""
@@ -135,11 +145,13 @@ OUTCOMES = Table(
         **_own(request_id="text", at="timestamptz", outcome="double precision", source="text"),
         "predicted_at": ("timestamptz", "p.at"),
         "corrections": ("integer", _CORRECTIONS),
+        "tenant": ("text", "l.tenant"),
     },
     key=("request_id", "predicted_at"),
     day="predicted_at",
     newer="corrections",
     changing=("outcome", "source"),
+    added=("tenant",),
 )
 CHANGES = Table(
     "outcome_changes",
@@ -150,9 +162,11 @@ CHANGES = Table(
             old_source="text", outcome="double precision", source="text", reason="text",
         ),
         "predicted_at": ("timestamptz", "p.at"),
+        "tenant": ("text", "l.tenant"),
     },
     key=("request_id", "predicted_at", "number"),
     day="predicted_at",
+    added=("tenant",),
 )  # fmt: skip
 TABLES = (PREDICTIONS, OUTCOMES, CHANGES)
 """In the order in which they are shipped: what a row refers to is there before it."""
