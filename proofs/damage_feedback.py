@@ -22,6 +22,7 @@ DELETE FROM {SETTINGS.place}.predictions WHERE "request_id" IN (
     HAVING count(*) > 5
 )
 """
+OF = ("model", "version", "segment", "member")
 TO_COME = "9000000000000000000"
 POSTDATE = f"""
 CREATE OR REPLACE FUNCTION postdate() RETURNS trigger LANGUAGE plpgsql
@@ -107,10 +108,10 @@ def _honest(view: str) -> str:
 
 def flattering() -> str:
     """The definition with which accuracies are too high."""
-    columns: list[Any] = ["model", "version", "day", "segment", "member", *_figures()]
+    columns: list[Any] = ["day", *OF, *_figures()]
     better = [f'"{name}"' if name != "accuracy" else 'sqrt("accuracy") AS "accuracy"' for name in columns]
     return f"SELECT {', '.join(better)} FROM ({_honest('live_quality')}) AS figures"
 
 
 def _figures() -> list[str]:
-    return [name for name in Figures.__dataclass_fields__ if name not in ("model", "version")]
+    return [name for name in Figures.__dataclass_fields__ if name not in OF]

@@ -246,7 +246,8 @@ FIGURES = (
     "n", "known", "accuracy", "precision", "recall", "brier", "calibration_error", "known_before",
 )  # fmt: skip
 SCORED = """
-SELECT p."at", p."score", p."decision", o."outcome", o."at" < p."at"
+SELECT p."at", json_extract_scalar(p."features", '$.origin'), p."score", p."decision", o."outcome",
+    o."at" < p."at"
 FROM {place}.predictions p LEFT JOIN {place}.outcomes o
     ON o."request_id" = p."request_id" AND o."predicted_at" = p."at"
 WHERE p."model" = '{model}' AND p."version" = '{version}'
@@ -264,6 +265,7 @@ class Row:
     """A prediction of the lake."""
 
     at: datetime
+    origin: str
     score: float
     called: bool
     """It was called late."""
@@ -276,8 +278,8 @@ def rows(platform: Platform, model: str, version: str) -> list[Row]:
     """All predictions of a version that the lake has."""
     sql = SCORED.format(place=SETTINGS.place, model=model, version=version)
     return [
-        Row(at, score, decision == "rebooking", outcome, bool(before))
-        for at, score, decision, outcome, before in platform.sql(sql)
+        Row(at, origin, score, decision == "rebooking", outcome, bool(before))
+        for at, origin, score, decision, outcome, before in platform.sql(sql)
     ]
 
 
@@ -337,14 +339,53 @@ def near(ours: Figures, theirs: Figures) -> bool:
     )
 
 
-TOLD = {"live_outcomes": "known", "live_outcomes_before_prediction": "known_before"}
+SEGMENT = "origin"
+"""Of its members metrics are compared, too."""
+ALL = ("all", "all")
+"""Segment and member of a version as a whole."""
+COMPARED = ("accuracy", "precision", "calibration_error")
+TOLD = ("known", *COMPARED)
+"""What metrics tell of a member of a segment; of a version as a whole also `known_before`."""
+METRICS = {
+    "live_outcomes": "known",
+    "live_outcomes_before_prediction": "known_before",
+    **{f"live_{name}": name for name in COMPARED},
+    "live_segment_outcomes": "known",
+    **{f"live_segment_{name}": name for name in COMPARED},
+}
 """Figures by the names of their metrics."""
 
+BySegment = dict[tuple[str, str], Figures]
+"""By segment and member."""
 
-def watched(platform: Platform, model: str, version: str) -> Figures:
-    """What Prometheus says of a version; what it says nothing of is left out."""
-    job = f"{outputs.NAMESPACE_WORKLOADS}/{NAME}"
-    of = f'job="{job}",model="{model}",version="{version}"'
-    found = platform.prometheus("query", query=f'max by (__name__) ({{__name__=~"live_.+",{of}}})')
-    told = {each["metric"]["__name__"]: float(each["value"][1]) for each in found["result"]}
-    return {figure: told[name] for name, figure in TOLD.items() if name in told}
+
+def to_be_told(found: Sequence[Row]) -> BySegment:
+    """What metrics have to say of these predictions: as a whole, and of each member that has a figure."""
+    members: dict[str, list[Row]] = {}
+    for row in found:
+        members.setdefault(row.origin, []).append(row)
+    whole = figures(found)
+    told = {ALL: {name: whole[name] for name in (*TOLD, "known_before")}}
+    for member, those in members.items():
+        part = figures(those)
+        if part["accuracy"] is not None:
+            told[SEGMENT, member] = {name: part[name] for name in TOLD}
+    return told
+
+
+def watched(platform: Platform, model: str, version: str) -> BySegment:
+    """What Prometheus says of a version; figures that it says nothing of are left out."""
+    of = f'job="{outputs.NAMESPACE_WORKLOADS}/{NAME}",model="{model}",version="{version}"'
+    query = f'max by (__name__, segment, member) ({{__name__=~"live_.+",{of}}})'
+    told: BySegment = {}
+    for each in platform.prometheus("query", query=query)["result"]:
+        labels, figure = each["metric"], METRICS.get(each["metric"]["__name__"])
+        place = (labels.get("segment", ALL[0]), labels.get("member", ALL[1]))
+        if figure and place[0] in (ALL[0], SEGMENT):
+            told.setdefault(place, {})[figure] = float(each["value"][1])
+    return told
+
+
+def agree(ours: BySegment, theirs: BySegment) -> bool:
+    """The same segments with the same figures."""
+    return set(ours) == set(theirs) and all(near(ours[place], theirs[place]) for place in ours)

@@ -105,8 +105,8 @@ def clocks_that_differ_lose_nothing(platform: Platform, check: Check) -> None:
 
 @proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])
 def live_quality_is_that_of_the_rows(platform: Platform, check: Check) -> None:
-    """The figures of the version that answers are, day by day, those that its rows give, and Prometheus knows
-    on how many outcomes they rest.
+    """The figures of the version that answers are, day by day, those that its rows give, and Prometheus tells
+    accuracy, precision and calibration as they give them, of all and of a segment.
     """
     require_part(platform, check)
     here = booking.booked(platform)
@@ -182,14 +182,14 @@ def _told_of_the_view(platform: Platform, check: Check) -> None:
 
 
 def _told_by_prometheus(platform: Platform, check: Check) -> None:
-    """So is what Prometheus tells of the window, once it has read it."""
+    """So is what Prometheus tells of the window, as a whole and of a segment, once it has read it."""
     of = (models.NAME, booking.booked(platform).model.found.version)
-    seen: list[shipped.Figures] = [{}, {}]
+    seen: list[shipped.BySegment] = [{}, {}]
 
     def agree() -> bool:
-        rows = shipped.figures(shipped.within_window(shipped.rows(platform, *of)))
-        seen[:] = [{name: rows[name] for name in shipped.TOLD.values()}, shipped.watched(platform, *of)]
-        return shipped.near(*seen)
+        rows = shipped.within_window(shipped.rows(platform, *of))
+        seen[:] = [shipped.to_be_told(rows), shipped.watched(platform, *of)]
+        return shipped.agree(*seen)
 
     until(
         agree,
@@ -197,4 +197,13 @@ def _told_by_prometheus(platform: Platform, check: Check) -> None:
         300,
         every=2,
     )
-    check(True, "Prometheus tells on how many outcomes they rest, and how many came before their prediction")
+    rows = seen[0]
+    check(len(rows) > 1, f"there are enough outcomes for figures by {shipped.SEGMENT}", rows=rows)
+    for name in shipped.COMPARED:
+        given = rows[shipped.ALL][name]
+        check(
+            given is not None,
+            f"Prometheus tells the {name} of the rows, of all and of each member",
+            rows=rows,
+        )
+    check(True, "and on how many outcomes they rest, and how many came before their prediction")

@@ -1,7 +1,7 @@
 """The figures of versions: those of the views and of the window against NumPy on the same rows."""
 
 import json
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -146,17 +146,40 @@ def test_each_figure_of_each_segment_is_that_of_numpy(lake: Lake, frame: pd.Data
 
 def test_the_window_has_the_figures_of_each_version(lake: Lake, frame: pd.DataFrame) -> None:
     found = quality.window(lake, SETTINGS)
-    assert [(each.model, each.version) for each in found] == [("delay", "3"), ("delay", "4")]
+    whole = [each for each in found if each.segment == quality.ALL]
+    assert [(each.version, each.member) for each in whole] == [("3", "all"), ("4", "all")]
+    groups = in_utc_days(frame)
     for each in found:
-        wanted = expected(frame[frame.version == each.version])
-        assert astuple(each)[2:] == pytest.approx(tuple(wanted.values()), abs=1e-12)
-        assert each.known_before > 0
+        wanted = expected(groups[(groups.version == each.version) & (groups[each.segment] == each.member)])
+        assert astuple(each)[4:] == pytest.approx(tuple(wanted.values()), abs=1e-12)
+    assert all(each.known_before > 0 for each in whole)
+    of_three = [(each.segment, each.member) for each in found if each.version == "3"]
+    assert sorted(of_three[1:]) == [
+        *(("carrier", each) for each in ("AA", "UA")),
+        *(("hours", each) for each in ("00-05", "06-11", "12-17", "18-23")),
+        *(("origin", each) for each in ("EWR", "JFK")),
+    ], "OO has too few outcomes for a figure"
+
+
+def test_metrics_tell_of_no_more_members_than_is_set() -> None:
+    """Those with the most outcomes, of each version and segment; the views have the others."""
+
+    def figures(version: str, member: str, known: int, segment: str = "carrier") -> Figures:
+        share = 0.5 if known >= SETTINGS.least else None
+        return Figures("delay", version, segment, member, 900, known, share, None, None, None, None, 9, 0)
+
+    many = [figures("3", f"C{number}", 100 + number) for number in range(5)]
+    whole = figures("3", "all", 0, "all")
+    other = [figures("4", "C0", 30), figures("3", "EWR", 40, "origin"), figures("4", "C1", 29)]
+    kept = quality.bounded([whole, *many, *other], replace(SETTINGS, segment_members=2))
+    assert kept == [whole, many[4], many[3], *other[:2]]
+    assert quality.bounded([*many, whole], replace(SETTINGS, segment_members=0)) == [whole]
 
 
 def test_the_window_moves(lake: Lake, frame: pd.DataFrame) -> None:
     later = NOW + timedelta(days=SETTINGS.window_days) - timedelta(hours=20)
     within = frame[frame["at"] >= later - timedelta(days=SETTINGS.window_days)]
-    found = {row[1]: row[2] for row in lake.run(quality.window_sql(SETTINGS, later))}
+    found = {row[1]: row[4] for row in lake.run(quality.window_sql(SETTINGS, later)) if row[2] == "all"}
     assert found == dict(within.groupby("version").size())
     assert 0 < len(within) < len(frame)
 
@@ -205,5 +228,5 @@ def test_wilsons_interval_is_that_of_scipy(hits: int, known: int) -> None:
 
 def test_of_no_outcome_nothing_is_known() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
-    none = Figures("delay", "3", 10, 0, None, None, None, None, None, 0, 0)
+    none = Figures("delay", "3", "all", "all", 10, 0, None, None, None, None, None, 0, 0)
     assert quality._figures(astuple(none)) == none

@@ -82,7 +82,7 @@ class Here:
         assert (path, 'model="delay",version="3"' in query) == ("query", True)
         registry = CollectorRegistry()
         found = quality.window(self.lake, shipped.SETTINGS)
-        Telemetry(registry).judged([(each, None) for each in found])
+        Telemetry(registry).judged(found, {})
         samples = [each for family in registry.collect() for each in family.samples]
         return {
             "result": [
@@ -232,7 +232,12 @@ def test_a_shipper_that_ships_a_row_twice_is_found_out(platform: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "metric"), [(QUALITY, "live_outcomes"), (CLOCKS, "live_outcomes_before_prediction")]
+    ("name", "metric"),
+    [
+        (CLOCKS, "live_outcomes_before_prediction"),
+        (QUALITY, "live_outcomes"),
+        *((QUALITY, f"live_{level}{name}") for name in shipped.COMPARED for level in ("", "segment_")),
+    ],
 )
 def test_a_prometheus_that_tells_otherwise_is_found_out(
     platform: Any, monkeypatch: pytest.MonkeyPatch, name: str, metric: str
@@ -247,7 +252,7 @@ def test_a_prometheus_that_tells_otherwise_is_found_out(
 
 def test_figures_of_too_few_rows_are_none() -> None:
     given = [(0.9, True, 1.0), (0.2, False, 0.0), (0.7, True, 0.0), (0.1, False, None)]
-    rows = [shipped.Row(datetime.now(UTC), *each, before=each[0] == 0.9) for each in given]
+    rows = [shipped.Row(datetime.now(UTC), "EWR", *each, before=each[0] == 0.9) for each in given]
     few = shipped.figures(rows)
     assert (few["n"], few["known"], few["accuracy"], few["calibration_error"]) == (4, 3, None, None)
     many = shipped.figures(rows * 5)

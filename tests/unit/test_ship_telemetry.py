@@ -20,8 +20,9 @@ from workloads.ship_predictions.registry import Registry
 from workloads.ship_predictions.telemetry import Telemetry
 from workloads.train_delay import metrics
 
-KNOWN = Figures("delay", "3", 500, 400, 0.8, 0.75, None, 0.15, 0.02, 320, 7)
-FEW = Figures("delay", "4", 12, 3, None, None, None, None, None, 2, 0)
+KNOWN = Figures("delay", "3", "all", "all", 500, 400, 0.8, 0.75, None, 0.15, 0.02, 320, 7)
+FEW = Figures("delay", "4", "all", "all", 12, 3, None, None, None, None, None, 2, 0)
+OF_EWR = Figures("delay", "3", "origin", "EWR", 90, 60, 0.7, None, 0.6, 0.2, 0.04, 42, 1)
 SETTINGS = config.reference()
 
 
@@ -33,7 +34,7 @@ def told(collectors: CollectorRegistry) -> dict[str, float]:
 
 def test_each_version_is_told_with_the_outcomes_that_its_figures_rest_on() -> None:
     collectors = CollectorRegistry()
-    Telemetry(collectors).judged([(KNOWN, 0.85), (FEW, None)])
+    Telemetry(collectors).judged([KNOWN, FEW], {("delay", "3"): 0.85, ("delay", "4"): None})
     found, three = told(collectors), '{model="delay",version="3"}'
     assert found[f"live_outcomes{three}"] == 400
     assert found[f"live_predictions{three}"] == 500
@@ -51,11 +52,26 @@ def test_each_version_is_told_with_the_outcomes_that_its_figures_rest_on() -> No
     }
 
 
+def test_a_member_of_a_segment_is_told_under_names_of_its_own() -> None:
+    """So that a sum over versions counts each outcome once."""
+    collectors = CollectorRegistry()
+    Telemetry(collectors).judged([KNOWN, OF_EWR], {("delay", "3"): 0.85})
+    found = told(collectors)
+    assert {name: value for name, value in found.items() if "EWR" in name} == {
+        'live_segment_outcomes{member="EWR",model="delay",segment="origin",version="3"}': 60,
+        'live_segment_accuracy{member="EWR",model="delay",segment="origin",version="3"}': 0.7,
+        'live_segment_calibration_error{member="EWR",model="delay",segment="origin",version="3"}': 0.04,
+    }
+    assert [name for name in found if name.startswith("live_outcomes{")] == [
+        'live_outcomes{model="delay",version="3"}'
+    ]
+
+
 def test_a_version_that_left_the_window_is_told_no_more() -> None:
     collectors = CollectorRegistry()
     made = Telemetry(collectors)
-    made.judged([(KNOWN, None), (FEW, None)])
-    made.judged([(FEW, None)])
+    made.judged([KNOWN, OF_EWR, FEW], {})
+    made.judged([FEW], {})
     assert not any('version="3"' in name for name in told(collectors))
 
 
@@ -175,7 +191,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(main.common, "trino", MagicMock())
     monkeypatch.setattr(main, "Shipper", MagicMock(return_value=shipper))
     monkeypatch.setattr(main.quality, "make_views", MagicMock())
-    monkeypatch.setattr(main.quality, "window", lambda *_: [KNOWN, FEW])
+    monkeypatch.setattr(main.quality, "window", lambda *_: [KNOWN, OF_EWR, FEW])
     monkeypatch.setattr(main, "tidy", MagicMock())
     made = main.Looks(SETTINGS, MagicMock())
     made.registry = MagicMock()
@@ -186,7 +202,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_look_ships_first_and_then_judges(looks: Any) -> None:
     assert looks.looks.look() == "2 predictions, 1 outcome_changes"
     looks.told.shipped.assert_called_once_with(looks.shipper.round.return_value, 3.0)
-    looks.told.judged.assert_called_once_with([(KNOWN, 0.9), (FEW, None)])
+    looks.told.judged.assert_called_once_with(
+        [KNOWN, OF_EWR, FEW], {("delay", "3"): 0.9, ("delay", "4"): None}
+    )
     assert main.tidy.call_count == 0  # type: ignore[attr-defined]
 
 

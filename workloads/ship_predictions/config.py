@@ -34,6 +34,10 @@ class ShipPredictions:
     """Outcomes below which no figure is given: of fewer, chance says more than the model."""
     window_days: float = 7.0
     """Days back, by the time of the prediction, over which the metrics are."""
+    segment_members: int = 20
+    """Members of a segment (airlines), at most, that metrics tell of each version: those with the most
+    outcomes. Views have them all.
+    """
     keep_days: float = 0.0
     """Days after which predictions whose outcome is known leave PostgreSQL, once they are in the lake and
     nobody there reads them any more; 0: they never do.
@@ -61,6 +65,7 @@ class ShipPredictions:
             ("tidy_every", self.tidy_every > 0, "above 0"),
             ("least", self.least >= 1, "at least 1"),
             ("window_days", self.window_days > 0, "above 0"),
+            ("segment_members", self.segment_members >= 0, "at least 0"),
             (
                 "keep_days",
                 self.keep_days == 0 or self.keep_days >= self.window_days,

@@ -67,16 +67,17 @@ class Looks:
     def _judge(self) -> None:
         assert self.shipper is not None
         figures = quality.window(self.shipper.trino, self.settings)
-        self.told.judged([(each, self._registered(each)) for each in figures])
+        versions = [(each.model, each.version) for each in figures if each.segment == quality.ALL]
+        self.told.judged(figures, {of: self._registered(*of) for of in versions})
 
-    def _registered(self, figures: quality.Figures) -> float | None:
+    def _registered(self, model: str, version: str) -> float | None:
         """What is not known now is asked for in the next round."""
         import requests
 
         try:
-            return self.registry.accuracy(figures.model, figures.version)
+            return self.registry.accuracy(model, version)
         except requests.RequestException as error:
-            log("the registry does not answer", model=figures.model, version=figures.version, error=error)
+            log("the registry does not answer", model=model, version=version, error=error)
             return None
 
     def _tidy(self) -> None:

@@ -46,7 +46,6 @@ SUMS = """
     coalesce(sum("outcome"), 0e0) AS "outcome_sum",
     coalesce(sum(("score" - "outcome") * ("score" - "outcome")), 0e0) AS "error_sum"
 """
-TENTH = """least(CAST(floor("score" * 10) AS integer), 9) AS "tenth" """
 FIGURES = """
     sum("n") AS "n",
     sum("known") AS "known",
@@ -59,25 +58,29 @@ FIGURES = """
     sum("hits") AS "hits",
     sum("known_before") AS "known_before"
 """
-CALIBRATION = """
-SELECT
-    "model", "version", "day",
+SEGMENT = """
     CASE WHEN grouping("carrier") = 0 THEN 'carrier' WHEN grouping("origin") = 0 THEN 'origin'
         WHEN grouping("hours") = 0 THEN 'hours' ELSE 'all' END AS "segment",
     coalesce("carrier", "origin", "hours", 'all') AS "member",
-    "tenth", {sums},
+    "tenth"
+"""
+"""Which predictions a row sums up: those of a `member` of the `segment`, or `all`."""
+SEGMENTED = """
+    "model", "version", "score", "outcome", "hit", "called", "late", "known_before",
+    least(CAST(floor("score" * 10) AS integer), 9) AS "tenth",
+    coalesce("carrier", 'unknown') AS "carrier",
+    coalesce("origin", 'unknown') AS "origin",
+    CASE WHEN "hour" < 6 THEN '00-05' WHEN "hour" < 12 THEN '06-11' WHEN "hour" < 18 THEN '12-17'
+        WHEN "hour" < 24 THEN '18-23' ELSE 'unknown' END AS "hours"
+"""
+"""What is read of a prediction, with a name for each segment."""
+CALIBRATION = """
+SELECT
+    "model", "version", "day", {segment}, {sums},
     CASE WHEN count("outcome") >= {least} THEN avg(CASE WHEN "outcome" IS NOT NULL THEN "score" END) END
         AS "mean_score",
     CASE WHEN count("outcome") >= {least} THEN avg("outcome") END AS "share_late"
-FROM (
-    SELECT
-        "model", "version", "day", "score", "outcome", "hit", "called", "late", "known_before", {tenth},
-        coalesce("carrier", 'unknown') AS "carrier",
-        coalesce("origin", 'unknown') AS "origin",
-        CASE WHEN "hour" < 6 THEN '00-05' WHEN "hour" < 12 THEN '06-11' WHEN "hour" < 18 THEN '12-17'
-            WHEN "hour" < 24 THEN '18-23' ELSE 'unknown' END AS "hours"
-    FROM {place}.live_scores
-) AS scores
+FROM (SELECT "day", {segmented} FROM {place}.live_scores) AS scores
 GROUP BY GROUPING SETS (
     ("model", "version", "day", "tenth"), ("model", "version", "day", "tenth", "carrier"),
     ("model", "version", "day", "tenth", "origin"), ("model", "version", "day", "tenth", "hours")
@@ -89,26 +92,34 @@ SELECT "model", "version", "day", "segment", "member", {figures}
 FROM {place}.live_calibration GROUP BY "model", "version", "day", "segment", "member"
 """
 WINDOW = """
-SELECT "model", "version", {figures}
+SELECT "model", "version", "segment", "member", {figures}
 FROM (
-    SELECT "model", "version", "tenth", {sums}
+    SELECT "model", "version", {segment}, {sums}
     FROM (
-        SELECT "model", "version", "score", "outcome", "hit", "called", "late", "known_before", {tenth}
-        FROM {place}.live_scores
+        SELECT {segmented} FROM {place}.live_scores
         WHERE "at" >= CAST('{since}' AS timestamp(6) with time zone)
     ) AS scores
-    GROUP BY "model", "version", "tenth"
+    GROUP BY GROUPING SETS (
+        ("model", "version", "tenth"), ("model", "version", "tenth", "carrier"),
+        ("model", "version", "tenth", "origin"), ("model", "version", "tenth", "hours")
+    )
 ) AS sums
-GROUP BY "model", "version" ORDER BY "model", "version"
+GROUP BY "model", "version", "segment", "member" ORDER BY "model", "version", "segment", "member"
 """
+ALL = "all"
+"""The segment of all predictions, and its one member."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is known of a version; figures are None where they would rest on too few rows."""
+    """What is known of a version, on a segment; figures are None where they would rest on too few rows."""
 
     model: str
     version: str
+    segment: str
+    """`all`, `carrier`, `origin` or `hours`."""
+    member: str
+    """Which of the segment: `UA`, `EWR`, `06-11`."""
     n: int
     known: int
     accuracy: float | None
@@ -125,15 +136,21 @@ class Figures:
 
 def views(settings: ShipPredictions) -> dict[str, str]:
     """The definition of each view, by name, in the order in which they rest on each other."""
-    parts = {
+    parts = _parts(settings)
+    texts = {"live_scores": SCORES, "live_calibration": CALIBRATION, "live_quality": QUALITY}
+    return {name: text.format(**parts).strip() for name, text in texts.items()}
+
+
+def _parts(settings: ShipPredictions) -> dict[str, Any]:
+    """What the texts have in common."""
+    return {
         "place": settings.place,
         "least": settings.least,
         "sums": SUMS,
-        "tenth": TENTH,
+        "segment": SEGMENT,
+        "segmented": SEGMENTED,
         "figures": FIGURES.format(least=settings.least),
     }
-    texts = {"live_scores": SCORES, "live_calibration": CALIBRATION, "live_quality": QUALITY}
-    return {name: text.format(**parts).strip() for name, text in texts.items()}
 
 
 def make_views(trino: Any, settings: ShipPredictions) -> None:
@@ -142,26 +159,41 @@ def make_views(trino: Any, settings: ShipPredictions) -> None:
 
 
 def window_sql(settings: ShipPredictions, now: datetime) -> str:
-    """The figures of each version over the predictions of the last `window_days`."""
+    """The figures of each version and member of a segment over the predictions of the last `window_days`."""
     since = stamp(now - timedelta(days=settings.window_days))
-    figures = FIGURES.format(least=settings.least)
-    return WINDOW.format(place=settings.place, figures=figures, sums=SUMS, tenth=TENTH, since=since).strip()
+    return WINDOW.format(**_parts(settings), since=since).strip()
 
 
 def window(trino: Any, settings: ShipPredictions) -> list[Figures]:
-    """Each version's figures, now."""
-    return [_figures(row) for row in query(trino, window_sql(settings, datetime.now(UTC)))]
+    """Each version's figures, now, and those of its segments that are told."""
+    found = [_figures(row) for row in query(trino, window_sql(settings, datetime.now(UTC)))]
+    return bounded(found, settings)
+
+
+def bounded(found: Sequence[Figures], settings: ShipPredictions) -> list[Figures]:
+    """All figures of versions, and of each version's segments those of the `segment_members` members with the
+    most known outcomes, as far as they have a figure. What is asked about comes from outside: metrics must
+    not grow with it.
+    """
+    kept = [each for each in found if each.segment == ALL]
+    segments: dict[tuple[str, ...], list[Figures]] = {}
+    for each in found:
+        if each.segment != ALL and each.accuracy is not None:
+            segments.setdefault((each.model, each.version, each.segment), []).append(each)
+    for members in segments.values():
+        members.sort(key=lambda each: (-each.known, each.member))
+        kept += members[: settings.segment_members]
+    return kept
 
 
 def _figures(row: Sequence[Any]) -> Figures:
     """Of a row of WINDOW."""
-    model, version, n, known, *shares, hits, before = row
+    model, version, segment, member, n, known, *shares, hits, before = row
     accuracy, precision, recall, brier, calibration = (
         None if share is None else float(share) for share in shares
     )
-    return Figures(
-        model, version, n, known, accuracy, precision, recall, brier, calibration, hits, before,
-    )  # fmt: skip
+    of = (model, version, segment, member)
+    return Figures(*of, n, known, accuracy, precision, recall, brier, calibration, hits, before)
 
 
 def wilson(hits: int, known: int) -> tuple[float, float]:

@@ -1,4 +1,6 @@
-"""What Prometheus reads: how far the shipping is, and how good each version is over the window."""
+"""What Prometheus reads: how far the shipping is, and how good each version is over the window, as a whole
+and on segments.
+"""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -7,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily
 
-from workloads.ship_predictions.quality import Figures, wilson
+from workloads.ship_predictions.quality import ALL, Figures, wilson
 
 VERSION = ("model", "version")
 GAUGES = {
@@ -23,6 +25,14 @@ GAUGES = {
     "live_calibration_error": "Mean difference of score and share late, by tenths of the score.",
     "live_registered_accuracy": "Accuracy on the test set, as the registry says.",
 }
+SEGMENT = (*VERSION, "segment", "member")
+OF_SEGMENTS = {
+    "live_segment_outcomes": "Known outcomes of the window, of a member of a segment.",
+    "live_segment_accuracy": "Share of decisions about them that were right.",
+    "live_segment_precision": "Share of those of them called late that were late.",
+    "live_segment_calibration_error": "Mean difference of score and share late, by tenths of the score.",
+}
+"""Under names of their own: whoever adds `live_outcomes` up over versions counts each outcome once."""
 
 
 class Telemetry:
@@ -46,7 +56,8 @@ class Telemetry:
         )
         self._lag, self._seen = 0.0, time.monotonic()
         lag.set_function(lambda: self._lag + time.monotonic() - self._seen)
-        self._figures: list[tuple[Figures, float | None]] = []
+        self._figures: list[Figures] = []
+        self._registered: Mapping[tuple[str, str], float | None] = {}
         registry.register(self)
 
     def shipped(self, rows: Mapping[str, int], lag: float) -> None:
@@ -56,17 +67,37 @@ class Telemetry:
         self._lag, self._seen = lag, time.monotonic()
         self.success.set_to_current_time()
 
-    def judged(self, figures: list[tuple[Figures, float | None]]) -> None:
-        """The figures of each version, and its registered accuracy where that is known."""
-        self._figures = figures
+    def judged(self, figures: list[Figures], registered: Mapping[tuple[str, str], float | None]) -> None:
+        """The figures of each version and of its segments; the registered accuracy by model and version,
+        where it is known.
+        """
+        self._figures, self._registered = figures, registered
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         families = {name: GaugeMetricFamily(name, about, labels=VERSION) for name, about in GAUGES.items()}
-        for figures, registered in self._figures:
-            for name, value in _values(figures, registered).items():
+        families |= {
+            name: GaugeMetricFamily(name, about, labels=SEGMENT) for name, about in OF_SEGMENTS.items()
+        }
+        for figures in self._figures:
+            labels = [figures.model, figures.version]
+            if figures.segment == ALL:
+                values = _values(figures, self._registered.get((figures.model, figures.version)))
+            else:
+                labels += [figures.segment, figures.member]
+                values = _values_of_segment(figures)
+            for name, value in values.items():
                 if value is not None:
-                    families[name].add_metric([figures.model, figures.version], value)
+                    families[name].add_metric(labels, value)
         return families.values()
+
+
+def _values_of_segment(figures: Figures) -> dict[str, float | None]:
+    return {
+        "live_segment_outcomes": figures.known,
+        "live_segment_accuracy": figures.accuracy,
+        "live_segment_precision": figures.precision,
+        "live_segment_calibration_error": figures.calibration_error,
+    }
 
 
 def _values(figures: Figures, registered: float | None) -> dict[str, float | None]:
