@@ -45,14 +45,16 @@ def a_killed_shipper_loses_and_doubles_nothing(platform: Platform, check: Check)
 
 @proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])
 def a_correction_arrives(platform: Platform, check: Check) -> None:
-    """Outcomes that are told late, and corrected, are in the lake with their present values and their
-    history, each in one row.
+    """Outcomes that are told late and in a list, and corrected, are in the lake with their present values and
+    their history, each in one row. A list that does not fit is refused whole.
     """
     require_part(platform, check)
     here = booking.booked(platform)
     with shipped.shipper(platform):
-        told = list(shipped.ask(here, bookings.sample(FEW, SEED + 1)))
-        check.equal(shipped.settled(platform, told, 600), {}, "what was told is in the lake")
+        told = [shipped.quote(here, each) for each in bookings.sample(FEW, SEED + 1)]
+        check.equal(shipped.settled(platform, told, 600), {}, "what was asked for is in the lake")
+        _told_in_a_list(here, check, [each for number, each in enumerate(told) if number % 3])
+        check.equal(shipped.settled(platform, told), {}, "what was told is in the lake")
         known = told[1::3]
         check.equal(
             {each.request_id: shipped.present(platform, told).get(each.request_id) for each in known},
@@ -71,6 +73,17 @@ def a_correction_arrives(platform: Platform, check: Check) -> None:
         )
         rest = {each.request_id: float(each.outcome) for each in told[2::3]}
         check.equal({name: found.get(name) for name in rest}, rest, "the others are as they were")
+
+
+def _told_in_a_list(here: booking.Booked, check: Check, told: list[shipped.Told]) -> None:
+    """All of them are recorded by one request, or none."""
+    stranger = shipped.Told(f"{shipped.NAME}-nobody", 1)
+    given = [shipped.outcome(each) for each in (*told, stranger)]
+    answer = here.http.post("/v1/outcomes", json=given)
+    check.equal(answer.status_code, 404, "a list with the outcome of a quote that there is not is refused")
+    new, again = ({"recorded": len(told), "unchanged": 0}, {"recorded": 0, "unchanged": len(told)})
+    check.equal(shipped.tell(here, told), new, "none of it was recorded; without that one all are")
+    check.equal(shipped.tell(here, told), again, "the same list again changes nothing")
 
 
 @proof("feedback", needs=["feedback.a_killed_shipper_loses_and_doubles_nothing"])

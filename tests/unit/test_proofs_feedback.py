@@ -22,6 +22,7 @@ from proofs.run import REGISTRY, Result, run_one
 from proofs.subjects import feedback
 from tests.unit.conftest import Start
 from tests.unit.lake import Lake
+from workloads.booking_api import journal
 from workloads.ship_predictions import quality
 from workloads.ship_predictions.shipping import Shipper
 from workloads.ship_predictions.telemetry import Telemetry
@@ -199,6 +200,17 @@ def test_a_fault_reddens_its_proof_and_is_mended(
     assert any(word in broken.cause for word in described.words), broken.cause
     again = proven(platform, name)
     assert (again.result, again.cause) == ("passed", "")
+
+
+def test_a_service_that_takes_part_of_a_list_is_found_out(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves out what it does not know."""
+    monkeypatch.setattr(journal, "UNKNOWN", "SELECT 'x' AS request_id WHERE false")
+    known = "JOIN predictions p USING (request_id) ON CONFLICT"
+    monkeypatch.setattr(journal, "RECORD", journal.RECORD.replace("ON CONFLICT", known))
+    cause = proven(platform, CORRECTED).cause
+    assert "a list with the outcome of a quote that there is not is refused (found=200" in cause
 
 
 OPERATED_BY = damage_feedback._operated_by
