@@ -73,6 +73,10 @@ SECRET_GATEWAY_TLS = "gateway-tls"
 """Secret in NAMESPACE_SERVING, of the Certificate of the same name: what the Gateway is known by."""
 SECRET_GATEWAY_KEY = "gateway-key-{tenant}"
 """Secret in NAMESPACE_SERVING: a tenant's key, under the tenant's name."""
+SECRET_GATEWAY_CREDENTIAL = "gateway-credential"
+"""Secret in NAMESPACE_WORKLOADS: under `credential` what a route may have the Gateway show to its backend, so
+that this knows which requests came through the Gateway.
+"""
 TENANT_TRIAL = "trial"
 """A tenant who may send little, to see what happens to more."""
 REPEATABLE_LABEL = "seatrial.dev/repeatable"

@@ -312,6 +312,7 @@ def _gateway(stack: Stack, certificates: Certificates) -> Gateway:
         secret=outputs.SECRET_GATEWAY_TLS,
         key_header=outputs.GATEWAY_KEY_HEADER,
         key_secret=outputs.SECRET_GATEWAY_KEY,
+        credential=outputs.SECRET_GATEWAY_CREDENTIAL,
         domain=outputs.DOMAIN,
         routes_from=outputs.NAMESPACE_WORKLOADS,
         repeatable=outputs.REPEATABLE_LABEL,

@@ -64,6 +64,14 @@ def of_tenant(platform: Platform, tenant: str) -> Booked:
     return replace(here, http=gateway.Gateway(platform, NAME, key=gateway.key_of(platform, tenant)))
 
 
+def past_the_gateway(platform: Platform, tenant: str) -> httpx.Client:
+    """The service as a pod reaches it that says that it is this tenant."""
+    address = platform.address(outputs.NAMESPACE_WORKLOADS, NAME, 80)
+    return httpx.Client(
+        base_url=f"http://{address}", headers={"x-tenant": tenant}, timeout=30, trust_env=False
+    )
+
+
 def route(platform: Platform, version: str) -> None:
     """The model has a route that names this version: one that does is taken as it is."""
     wanted = traffic.new(models.NAME, version)

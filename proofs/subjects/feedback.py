@@ -162,6 +162,9 @@ def only_its_tenant_and_operators_tell_an_outcome(platform: Platform, check: Che
         (ours.outcome, booking.OPERATOR, []),
         "nothing of it changed",
     )
+    with booking.past_the_gateway(platform, booking.OPERATOR) as forger:
+        status = forger.get(place).status_code
+        check.equal(status, 404, "who asks past the Gateway is not the tenant that it says it is")
     check.equal(shipped.tell(operator, [theirs]), taken, "an operator tells what came of another's quote")
     shipped.correct(other, [theirs])
     shipped.correct(operator, [replace(theirs, outcome=1 - theirs.outcome)])

@@ -53,7 +53,13 @@ class Under:
 
 @contextmanager
 def serving(
-    server: postgres.Server, url: str, model: ModelServer, place: Place, divided: Any, changes: dict[str, Any]
+    server: postgres.Server,
+    url: str,
+    model: ModelServer,
+    place: Place,
+    divided: Any,
+    changes: dict[str, Any],
+    credential: str = "",
 ) -> Iterator[Under]:
     settings = config.BookingApi(
         **{"connections": 4, "model_seconds": PATIENCE, "database_seconds": PATIENCE} | changes
@@ -63,6 +69,7 @@ def serving(
         divided,
         Database(url, settings.connections, settings.database_seconds),
         Model(place, settings.model_seconds),
+        credential,
     )
     with listening(application(service)) as address, httpx.Client(base_url=address, trust_env=False) as http:
         http.timeout = 2 * PATIENCE

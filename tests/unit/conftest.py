@@ -58,13 +58,14 @@ def start(postgresql: postgres.Server, facts_loaded: dict[str, object]) -> Itera
             url: str = "",
             model: ModelServer | None = None,
             authority: str = "",
+            credential: str = "",
             **changes: Any,
         ) -> Under:
             url = url or postgresql.url(FACTS)
             model = model or stack.enter_context(model_server.running())
             place = Place("delay", model.url, booking_service.HOST, "the-key", authority)
             return stack.enter_context(
-                booking_service.serving(postgresql, url, model, place, divided, changes)
+                booking_service.serving(postgresql, url, model, place, divided, changes, credential)
             )
 
         yield starts

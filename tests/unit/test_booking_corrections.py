@@ -180,6 +180,24 @@ def test_who_is_no_operator_may_nothing_that_others_may(desk: Under, headers: di
     assert changes(desk) == []
 
 
+@pytest.mark.parametrize("shown", [None, "", "no", "sesame!", "s\u00e9same"])
+def test_past_the_gateway_nobody_is_the_tenant_that_it_says(start: Start, shown: str | None) -> None:
+    """An operator neither; what it asks for is of no tenant."""
+    booking = start(operators="desk", credential="sesame")
+    vouched = {"x-gateway-credential": "sesame"}
+    headers = {} if shown is None else {b"x-gateway-credential": shown.encode("latin-1")}
+    booking.http.headers = httpx.Headers(vouched)
+    tell(booking, "r-1")
+    booking.http.headers = httpx.Headers(headers)
+    for tenant in (SHOP, DESK):
+        assert correct(booking, headers=tenant).status_code == 404
+        assert booking.http.get("/v1/outcomes/r-1", headers=tenant).status_code == 404
+    booking.quote("r-2", "shop")
+    assert [row["tenant"] for row in booking.rows()] == ["shop", None]
+    booking.http.headers = httpx.Headers(vouched)
+    assert correct(booking, headers=DESK).status_code == 200
+
+
 def test_an_operator_asks_for_quotes_as_itself(desk: Under) -> None:
     """Its rights are over outcomes; another's quote is not shown to it."""
     desk.quote("r-1", "shop")

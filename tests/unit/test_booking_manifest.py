@@ -42,7 +42,8 @@ def test_it_names_what_the_platform_promises() -> None:
         for entry in container(objects)["env"]
         if "secretKeyRef" in entry.get("valueFrom", {})
     }
-    assert keys == set(outputs.SECRET_ACCESS_OF["serving"])
+    assert keys == {*outputs.SECRET_ACCESS_OF["serving"], "credential"}
+    assert manifest.CREDENTIAL_SECRET == outputs.SECRET_GATEWAY_CREDENTIAL
 
 
 def test_it_gets_each_variable_that_it_asks_for_and_no_password_besides() -> None:
@@ -183,10 +184,22 @@ def test_another_instance_shares_nothing_with_the_first() -> None:
 def test_its_custom_objects_fit_the_definitions_of_their_kinds() -> None:
     known = definitions("local")
     custom = [item for item in made().values() if (item["apiVersion"], item["kind"]) in known]
-    assert {item["kind"] for item in custom} == {"HTTPRoute", "PodMonitor"}
+    assert {item["kind"] for item in custom} == {"HTTPRoute", "HTTPRouteFilter", "PodMonitor"}
     for item in custom:
         jsonschema.Draft7Validator(known[item["apiVersion"], item["kind"]]).validate(item)
 
 
 def test_the_tenant_is_read_where_the_gateway_writes_it() -> None:
     assert api.TENANT_HEADER == policies.TENANT_HEADER
+
+
+def test_the_gateway_shows_that_it_wrote_it_on_the_services_own_route() -> None:
+    objects = made()
+    injected = objects["HTTPRouteFilter"]["spec"]["credentialInjection"]
+    assert (injected["header"], injected["overwrite"]) == (api.CREDENTIAL_HEADER, True)
+    (rule,) = objects["HTTPRoute"]["spec"]["rules"]
+    (used,) = rule["filters"]
+    assert used["extensionRef"]["name"] == objects["HTTPRouteFilter"]["metadata"]["name"]
+    assert objects["HTTPRouteFilter"]["metadata"]["namespace"] == outputs.NAMESPACE_WORKLOADS
+    (entry,) = [each for each in container(objects)["env"] if each["name"] == "GATEWAY_CREDENTIAL"]
+    assert entry["valueFrom"]["secretKeyRef"]["name"] == injected["credential"]["valueRef"]["name"]

@@ -62,6 +62,7 @@ def surroundings(
         "MODEL": "delay",
         "MODEL_URL": model.url,
         "MODEL_HOST": "delay.platform.test",
+        "GATEWAY_CREDENTIAL": "vouched",
     }
 
 

@@ -37,6 +37,7 @@ def made(**chosen: object) -> FakeCloud:
         secret="porch-tls",
         key_header="x-key",
         key_secret="key-of-{tenant}",
+        credential="vouched",
         domain="example.test",
         routes_from="jobs-here",
         repeatable="example.test/again",
@@ -150,6 +151,12 @@ def test_every_tenant_has_a_key_and_a_share() -> None:
     assert shares == {"workloads": (1000, "Second"), "trial": (20, "Minute")}
 
 
+def test_what_the_gateway_may_show_to_backends_is_where_routes_are() -> None:
+    secret = made().objects["Secret/vouched"]
+    assert secret["metadata"]["namespace"] == "jobs-here"
+    assert list(secret["data"]) == ["credential"], "Envoy Gateway reads no other entry"
+
+
 def test_what_a_client_says_of_its_tenant_is_dropped() -> None:
     dropped = spec("ClientTrafficPolicy")["headers"]["earlyRequestHeaders"]["remove"]
     assert dropped == [spec("SecurityPolicy")["apiKeyAuth"]["forwardClientIDHeader"]]
@@ -177,9 +184,10 @@ def test_more_tenants_than_envoy_gateway_has_rules_for_are_refused() -> None:
 
 def test_users_may_write_routes_and_no_policies() -> None:
     for role in rights.roles():
-        [rule] = role["rules"]
-        assert rule["resources"] == ["httproutes", "grpcroutes"]
-        assert rule["apiGroups"] == ["gateway.networking.k8s.io"]
+        assert [(rule["apiGroups"], rule["resources"]) for rule in role["rules"]] == [
+            (["gateway.networking.k8s.io"], ["httproutes", "grpcroutes"]),
+            (["gateway.envoyproxy.io"], ["httproutefilters"]),
+        ]
 
 
 def test_the_proxies_are_watched_by_a_port_that_they_have() -> None:

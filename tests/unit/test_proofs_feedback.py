@@ -41,7 +41,7 @@ class Here:
     """A platform, as far as these proofs need one, and the shipper on it."""
 
     def __init__(self, start: Start) -> None:
-        self.start, self.under = start, start(operators=booking.OPERATOR)
+        self.start, self.under = start, start(operators=booking.OPERATOR, credential="vouched")
         self.staging = self.under.server.create(f"feedback-staging-{id(self)}")
         self.lake = Lake(self.staging)
         self.clients: list[httpx.Client] = []
@@ -57,6 +57,7 @@ class Here:
 
         def judged(request: httpx.Request) -> None:
             request.headers["x-tenant"] = tenant
+            request.headers["x-gateway-credential"] = "vouched"
 
         made = httpx.Client(
             base_url=self.under.http.base_url, trust_env=False, timeout=60, event_hooks={"request": [judged]}
@@ -66,9 +67,12 @@ class Here:
 
     def operated_by(self, _: Any, *tenants: str) -> None:
         """Another service on the same log takes the requests."""
-        other = self.start(operators=",".join(tenants), model=self.under.model)
+        other = self.start(operators=",".join(tenants), model=self.under.model, credential="vouched")
         for each in self.clients:
             each.base_url = other.http.base_url
+
+    def address(self, *_: Any) -> str:
+        return str(self.under.http.base_url).removeprefix("http://")
 
     def bookings(self) -> Any:
         return psycopg.connect(self.under.url)
@@ -211,6 +215,14 @@ def test_a_service_that_takes_part_of_a_list_is_found_out(
     monkeypatch.setattr(journal, "RECORD", journal.RECORD.replace("ON CONFLICT", known))
     cause = proven(platform, CORRECTED).cause
     assert "a list with the outcome of a quote that there is not is refused (found=200" in cause
+
+
+def test_a_service_that_believes_everybody_is_found_out(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    believing = platform.start(operators=booking.OPERATOR, model=platform.under.model)
+    monkeypatch.setattr(platform, "address", lambda *_: str(believing.http.base_url)[len("http://") :])
+    assert "who asks past the Gateway is not the tenant that it says it is" in proven(platform, TELLERS).cause
 
 
 OPERATED_BY = damage_feedback._operated_by

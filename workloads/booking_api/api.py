@@ -1,5 +1,6 @@
 """The HTTP API: quotes, outcomes, health and metrics."""
 
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from workloads.common import log
 
 TENANT_HEADER = "x-tenant"
 """Whose request it is. The Gateway writes it, and drops what a client writes there."""
+CREDENTIAL_HEADER = "x-gateway-credential"
+"""By which the Gateway shows that it was the one to write it."""
 CODES: dict[type[Exception], tuple[int, str]] = {
     DatabaseAway: (503, "database"),
     ModelAway: (503, "model"),
@@ -50,6 +53,8 @@ class Service:
     experiment: Experiment | None
     database: Database
     model: Model
+    credential: str = ""
+    """Shown by the Gateway alone; empty where whoever asks is believed."""
     has_facts: bool = False
 
     async def ready(self) -> bool:
@@ -119,6 +124,7 @@ def application(service: Service) -> FastAPI:
 
     # The pages that would show the API bring scripts from elsewhere; /openapi.json is there.
     app = FastAPI(title="booking_api", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.credential = service.credential
     app.add_middleware(metrics.Counted)
     app.add_exception_handler(RequestValidationError, senseless)
     for kind in CODES:
@@ -157,7 +163,10 @@ def request_id(request: Request) -> str:
 
 
 def tenant(request: Request) -> str | None:
-    """Who sent the request; None where it did not come through the Gateway."""
+    """Who sent the request; None where it did not come through the Gateway, whatever it says."""
+    shown, expected = request.headers.get(CREDENTIAL_HEADER, ""), request.app.state.credential
+    if expected and not hmac.compare_digest(shown.encode(), expected.encode()):
+        return None
     return request.headers.get(TENANT_HEADER)
 
 

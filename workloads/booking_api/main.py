@@ -47,6 +47,7 @@ def service(settings: BookingApi) -> Service:
         divided,
         Database(url, settings.connections, settings.database_seconds),
         Model(place, settings.model_seconds),
+        credential=common.env("GATEWAY_CREDENTIAL"),
     )
 
 

@@ -27,6 +27,11 @@ ANSWERING = 20
 METRIC = "booking_requests_per_second"
 """What the platform calls the requests a second of a pod."""
 ACCESS = ("BOOKINGS_DATABASE", "GATEWAY_CA", "GATEWAY_API_KEY")
+CREDENTIAL_SECRET = "gateway-credential"
+"""Secret with what the Gateway shows to the service, under `credential`."""
+CREDENTIAL_HEADER = "x-gateway-credential"
+"""The header in which it does (api.py reads it)."""
+FILTERS = "gateway.envoyproxy.io"
 
 Object = dict[str, Any]
 
@@ -70,6 +75,7 @@ def objects(
         _deployment(_pod(name, model, main, divided), None if scaled else replicas, metadata),
         _service(metadata),
         _budget(metadata),
+        _vouching(metadata),
         _route(host, metadata),
         _monitor(metadata),
         *_autoscaler(metadata, replicas, max_replicas, requests_per_second),
@@ -147,6 +153,7 @@ def _container(image: str, name: str, model: str, domain: str, arguments: list[s
         {"name": "MODEL_HOST", "value": f"{model}.{domain}"},
         _entry("MODEL_URL", "GATEWAY_URL"),
         *(_entry(name, name) for name in ACCESS),
+        _entry("GATEWAY_CREDENTIAL", "credential", CREDENTIAL_SECRET),
         {"name": "EXPERIMENT", "valueFrom": {"configMapKeyRef": {"name": name, "key": "EXPERIMENT"}}},
     ]
     main["securityContext"]["readOnlyRootFilesystem"] = True
@@ -159,8 +166,8 @@ def _container(image: str, name: str, model: str, domain: str, arguments: list[s
     return main
 
 
-def _entry(variable: str, key: str) -> Object:
-    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": ACCESS_SECRET, "key": key}}}
+def _entry(variable: str, key: str, secret: str = ACCESS_SECRET) -> Object:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _probe(path: str, **timing: int) -> Object:
@@ -195,13 +202,27 @@ def _budget(metadata: Object) -> Object:
     }  # fmt: skip
 
 
+def _vouching(metadata: Object) -> Object:
+    """By which the service knows what came through the Gateway, and whose word the tenant is; what a client
+    writes there is overwritten.
+    """
+    shown = {"valueRef": {"name": CREDENTIAL_SECRET}}
+    injection = {"header": CREDENTIAL_HEADER, "overwrite": True, "credential": shown}
+    return {
+        "apiVersion": f"{FILTERS}/v1alpha1", "kind": "HTTPRouteFilter", "metadata": metadata,
+        "spec": {"credentialInjection": injection},
+    }  # fmt: skip
+
+
 def _route(host: str, metadata: Object) -> Object:
     """What the Gateway sends here: the API, and neither health nor metrics. It may send a request again: one
     that is known by its id gets the answer that was logged.
     """
     repeatable = {**metadata, "labels": {**metadata["labels"], REPEATABLE_LABEL: "true"}}
+    vouched = {"group": FILTERS, "kind": "HTTPRouteFilter", "name": metadata["name"]}
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": "/v1"}}],
+        "filters": [{"type": "ExtensionRef", "extensionRef": vouched}],
         "backendRefs": [{"name": metadata["name"], "port": 80}],
         "timeouts": {"request": "10s"},
     }

@@ -48,6 +48,8 @@ class GatewayInputs:
     key_header: str
     key_secret: str
     """Name of the Secret with a tenant's key, with `{tenant}`."""
+    credential: str
+    """Name of the Secret, where routes are, with what they may have shown to their backends."""
     domain: str
     """What the hosts of routes end with."""
     routes_from: str
@@ -76,6 +78,7 @@ class Gateway(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         certificate = self._certificate(inputs.secret, self._names())
         secrets = {tenant: self._key(tenant) for tenant in settings.tenants}
+        self._credential()
         controller = controllers.register(
             [*self._definitions(), *self._chart(), *rights.roles()],
             self._child,
@@ -155,6 +158,11 @@ class Gateway(pulumi.ComponentResource):
     def _key(self, tenant: str) -> GeneratedSecret:
         """A Secret for each, because an entry that is added later would stay empty (infra/secrets.py)."""
         return GeneratedSecret(self._metadata(self._key_name(tenant)), random=(tenant,), opts=self._child)
+
+    def _credential(self) -> None:
+        """Envoy Gateway reads it from the namespace of the filter that names it, under this key."""
+        metadata = kube.metadata(self._inputs.credential, self._inputs.routes_from, component=NAME)
+        GeneratedSecret(metadata, random=("credential",), opts=self._child)
 
     def _key_name(self, tenant: str) -> str:
         return self._inputs.key_secret.format(tenant=tenant)

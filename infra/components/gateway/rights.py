@@ -3,6 +3,8 @@
 from infra import kube
 
 _ROUTES = {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes", "grpcroutes"]}
+_FILTERS = {"apiGroups": ["gateway.envoyproxy.io"], "resources": ["httproutefilters"]}
+"""What a route may do with its own requests."""
 
 
 def roles() -> list[kube.Manifest]:
@@ -21,5 +23,5 @@ def _role(name: str, verbs: list[str]) -> kube.Manifest:
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": kube.metadata(f"seatrial-gateway-{name}", component="gateway", labels=labels),
-        "rules": [{**_ROUTES, "verbs": verbs}],
+        "rules": [{**each, "verbs": verbs} for each in (_ROUTES, _FILTERS)],
     }
