@@ -277,9 +277,23 @@ def test_a_retraining_that_learns_nothing_new_is_seen(new: Any, old: Any, words:
         retraining.learns_what_is_new(platform, check, run(**new), "3")
 
 
+class Changed(Objects):
+    """Counts."""
+
+    changes = 0
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.changes += 1
+        super().put_object(Bucket, Key, Body)
+
+    def delete_object(self, Bucket: str, Key: str) -> None:
+        self.changes += 1
+        super().delete_object(Bucket, Key)
+
+
 @pytest.mark.parametrize("fault", [damage_reaction.lost_scores, damage_reaction.falsified_scores])
 def test_what_the_test_of_a_retraining_says_of_the_served_version_is_changed_once(fault: Any) -> None:
-    store, content = Objects(), io.BytesIO()
+    store, content = Changed(), io.BytesIO()
     pd.DataFrame({"flight": [1, 2], "late_probability": [0.25, 1.0]}).to_parquet(content)
     run = Some(info=Some(run_id="r", artifact_uri="mlflow-artifacts:/1/r/artifacts"))
     key = f"{outputs.FOLDER_ARTIFACTS}/1/r/artifacts/predictions_against.parquet"
@@ -294,6 +308,7 @@ def test_what_the_test_of_a_retraining_says_of_the_served_version_is_changed_onc
         time.sleep(0.5)
         store.kept[key] = content.getvalue()
         time.sleep(0.9)
+    assert store.changes == 1
     if fault is damage_reaction.lost_scores:
         assert key not in store.kept
     else:
