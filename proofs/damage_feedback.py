@@ -36,7 +36,7 @@ UPDATE outcome_changes SET xid = pg_current_xact_id() WHERE xid = '{TO_COME}'
 """
 
 
-def lost_rows(platform: Platform) -> AbstractContextManager[None]:
+def lost_predictions(platform: Platform) -> AbstractContextManager[None]:
     """Predictions that are in the lake vanish from it, one after the other."""
     return again(lambda: platform.sql(LOSE), 1.0)
 

@@ -15,7 +15,8 @@ from client.waiting import until
 from proofs import damage, damage_serving, faults, trainings
 from proofs.faults import Fault
 from proofs.run import Result
-from proofs.subjects import serving_gateway
+from proofs.subjects import data, serving_gateway
+from tests.unit.lake import Lake
 
 
 @pytest.fixture
@@ -45,6 +46,24 @@ def test_a_changed_table_is_rolled_back_to_what_was_loaded(platform: Any) -> Non
     changed, mended = [entry.args[0] for entry in platform.sql.call_args_list]
     assert changed.startswith("UPDATE iceberg.nycflights13.flights SET")
     assert mended.endswith("EXECUTE rollback_to_snapshot(snapshot_id => 11)")
+
+
+def test_flights_that_are_deleted_are_missed_by_the_proof_of_rows(platform: Any) -> None:
+    lake, place = Lake(""), data.PLACE
+    lake.rows(f"CREATE SCHEMA {place}")
+    for table in data.TABLES:
+        frame = data.source().table(table.name).df()
+        lake.database.register("loaded", frame)
+        lake.rows(f"CREATE TABLE {place}.{table.name} AS SELECT * FROM loaded")
+    lake.rows(f"CREATE TABLE before AS SELECT * FROM {place}.flights")
+
+    def sql(statement: str) -> Any:
+        if "EXECUTE rollback_to_snapshot" in statement:
+            return lake.rows(f"CREATE OR REPLACE TABLE {place}.flights AS SELECT * FROM before")
+        return lake.run(statement)
+
+    platform.sql = sql
+    assert faults.trial(platform, faults.FAULTS["lost-rows"]).complaints == []
 
 
 def test_what_the_registry_says_of_a_version_is_put_right(found: Any, platform: Any) -> None:

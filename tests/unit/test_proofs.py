@@ -175,6 +175,14 @@ def test_the_projects_own_proofs_are_found_in_order() -> None:
     assert all(set(entry.needs) <= names for entry in found), "a proof needs one that there is not"
 
 
+def test_no_two_faults_have_the_same_name() -> None:
+    from proofs import faults
+
+    names = [fault.name for fault in faults.EVERY]
+    assert {name for name in names if names.count(name) > 1} == set()
+    assert list(faults.FAULTS) == names
+
+
 def test_every_fault_reddens_proofs_that_there_are() -> None:
     from proofs.faults import FAULTS
 

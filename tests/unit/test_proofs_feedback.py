@@ -186,7 +186,7 @@ def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "name"),
     [
-        (damage_feedback.lost_rows, KILLED),
+        (damage_feedback.lost_predictions, KILLED),
         (damage_feedback.postdated_corrections, CORRECTED),
         (damage_feedback.strict_clocks, CLOCKS),
         (damage_feedback.everybody_operates, TELLERS),
