@@ -15,7 +15,10 @@ REFUSED = Counter("reaction_refused_total", "Requests to tell alerts that were r
 
 
 def begin() -> None:
-    """Show each series from the start: one that comes with its first count is no increase to Prometheus."""
+    """Show each series from the start: one that comes with its first count is no increase to Prometheus. And
+    who has just begun has not failed to look since 1970.
+    """
+    LOOKED.set_to_current_time()
     for action in (*CHANGES, PAGE):
         OPEN.labels(action).set(0)
         for result in RESULTS:

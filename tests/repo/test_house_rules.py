@@ -311,10 +311,16 @@ def test_every_component_that_is_watched_is_shown() -> None:
 
 
 def test_every_alert_has_a_runbook() -> None:
-    import yaml
-
-    for path in tracked("infra/components/*/alerts.yaml"):
+    files = tracked("infra/components/*/alerts.yaml", "workloads/*/alerts.yaml")
+    for path in files:
         for group in yaml.safe_load(path.read_text())["groups"]:
             for rule in group["rules"]:
                 if "alert" in rule:
                     assert (ROOT / "docs/runbooks" / f"{rule['alert']}.md").is_file(), json.dumps(rule)
+
+
+def test_every_file_of_alerts_has_its_tests_beside_it() -> None:
+    files = tracked("infra/components/*/alerts.yaml", "workloads/*/alerts.yaml")
+    assert {file.parents[1].name for file in files} == {"components", "workloads"}
+    lacking = [file.parent.name for file in files if not file.with_name("alerts_test.yaml").is_file()]
+    assert not lacking

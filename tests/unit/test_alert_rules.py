@@ -1,4 +1,6 @@
-"""Every alert fires when it should, and keeps silent when it should: seen by Prometheus's own promtool."""
+"""Every alert, of components and of workloads, fires when it should, and keeps silent when it should: seen by
+Prometheus's own promtool.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
+import workloads
 from infra import alerts, releases
 from local import promtool
 
-FILES = sorted(alerts.COMPONENTS.glob("*/alerts.yaml"))
-NAMES = [file.parent.name for file in FILES]
+WORKLOADS = Path(workloads.__file__).parent
+FILES = sorted(file for rooms in (alerts.COMPONENTS, WORKLOADS) for file in rooms.glob("*/alerts.yaml"))
+IMAGE = "registry.test/workloads:1"
+every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 A_DAY = Path(__file__).parent / "data" / "alerts" / "a_day_test.yaml"
 HEARTBEAT = "Watchdog"
 """It always fires."""
@@ -31,41 +36,68 @@ def run_promtool() -> Any:
     return run
 
 
-def rules(component: str) -> Iterator[dict[str, Any]]:
-    for group in yaml.safe_load((alerts.COMPONENTS / component / "alerts.yaml").read_text())["groups"]:
+def read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(file.read_text())
+    return found
+
+
+def rules(file: Path) -> Iterator[dict[str, Any]]:
+    for group in read(file)["groups"]:
         yield from group["rules"]
 
 
-def cases(component: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load(
-        (alerts.COMPONENTS / component / "alerts_test.yaml").read_text()
-    )["tests"]
+def beside(file: Path) -> Path:
+    return file.with_name("alerts_test.yaml")
+
+
+def cases(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = read(beside(file))["tests"]
     return found
 
 
 def test_there_are_rules() -> None:
-    assert len(FILES) > 10
+    rooms = [file.parents[1].name for file in FILES]
+    assert rooms.count("components") > 10
+    assert rooms.count("workloads") > 2
 
 
-@pytest.mark.parametrize("component", NAMES)
-def test_promtool_finds_no_fault_in_the_rules(run_promtool: Any, component: str) -> None:
-    run_promtool("check", "rules", "--lint-fatal", alerts.COMPONENTS / component / "alerts.yaml")
+@pytest.mark.parametrize("workload", workloads.names())
+def test_the_rules_that_a_workload_brings_are_those_of_its_file(workload: str) -> None:
+    """As Prometheus gets them where nothing else is said: what is tested here is what is shipped."""
+    brought = [
+        each["spec"] for each in workloads.manifest(workload, IMAGE) if each["kind"] == "PrometheusRule"
+    ]
+    assert brought == [read(file) for file in FILES if file.parent == WORKLOADS / workload]
 
 
-@pytest.mark.parametrize("component", NAMES)
-def test_the_rules_do_what_their_tests_say(run_promtool: Any, component: str) -> None:
-    run_promtool("test", "rules", alerts.COMPONENTS / component / "alerts_test.yaml")
+@pytest.mark.parametrize("workload", ["react", "ship_predictions"])
+def test_a_workload_that_goes_by_another_name_has_alerts_about_itself(workload: str) -> None:
+    made = workloads.manifest(workload, IMAGE, name="second", namespace="elsewhere")
+    (brought,) = [
+        yaml.safe_dump(each["spec"], width=9999) for each in made if each["kind"] == "PrometheusRule"
+    ]
+    assert "workloads" not in brought
+    assert brought.count('namespace="elsewhere", job="elsewhere/second"') > 1
 
 
-@pytest.mark.parametrize("component", NAMES)
-def test_every_alert_is_seen_to_fire_at_its_time_and_to_keep_silent(component: str) -> None:
-    every = yaml.safe_load((alerts.COMPONENTS / component / "alerts_test.yaml").read_text())
-    step = alerts.seconds(every["evaluation_interval"])
-    for rule in rules(component):
+@every_file
+def test_promtool_finds_no_fault_in_the_rules(run_promtool: Any, file: Path) -> None:
+    run_promtool("check", "rules", "--lint-fatal", file)
+
+
+@every_file
+def test_the_rules_do_what_their_tests_say(run_promtool: Any, file: Path) -> None:
+    run_promtool("test", "rules", beside(file))
+
+
+@every_file
+def test_every_alert_is_seen_to_fire_at_its_time_and_to_keep_silent(file: Path) -> None:
+    step = alerts.seconds(read(beside(file))["evaluation_interval"])
+    for rule in rules(file):
         if rule.get("alert", HEARTBEAT) == HEARTBEAT:
             continue
         name, onsets, silent = rule["alert"], 0, 0
-        for case in every["tests"]:
+        for case in cases(file):
             told = {
                 alerts.seconds(each["eval_time"]): bool(each.get("exp_alerts"))
                 for each in case.get("alert_rule_test", [])
@@ -77,17 +109,17 @@ def test_every_alert_is_seen_to_fire_at_its_time_and_to_keep_silent(component: s
         assert silent, f"no test sees {name} keep silent throughout"
 
 
-@pytest.mark.parametrize("component", NAMES)
-def test_every_recorded_value_is_tested(component: str) -> None:
-    asked = [each["expr"] for case in cases(component) for each in case.get("promql_expr_test", [])]
-    for rule in rules(component):
+@every_file
+def test_every_recorded_value_is_tested(file: Path) -> None:
+    asked = [each["expr"] for case in cases(file) for each in case.get("promql_expr_test", [])]
+    for rule in rules(file):
         if "record" in rule:
             assert any(rule["record"] in expression for expression in asked), rule["record"]
 
 
-@pytest.mark.parametrize("component", NAMES)
-def test_every_alert_says_how_grave_it_is_what_it_means_and_where_to_read_on(component: str) -> None:
-    for rule in rules(component):
+@every_file
+def test_every_alert_says_how_grave_it_is_what_it_means_and_where_to_read_on(file: Path) -> None:
+    for rule in rules(file):
         if "alert" in rule:
             grave = ("none",) if rule["alert"] == HEARTBEAT else ("warning", "critical")
             assert rule["labels"]["severity"] in grave, rule["alert"]
@@ -105,6 +137,6 @@ def test_that_day_has_all_that_rules_are_tested_with() -> None:
     def names(tests: list[dict[str, Any]]) -> set[str]:
         return {each["series"].partition("{")[0] for case in tests for each in case["input_series"]}
 
-    tested = set().union(*(names(cases(component)) for component in NAMES))
+    tested = set().union(*(names(cases(file)) for file in FILES))
     assert len(tested) > 15
-    assert names(yaml.safe_load(A_DAY.read_text())["tests"]) == tested
+    assert names(read(A_DAY)["tests"]) == tested

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from prometheus_client import CollectorRegistry
 
 import workloads
@@ -490,14 +489,3 @@ def test_as_a_job_it_looks_once() -> None:
     assert pod["command"][2:] == [
         "workloads.watch_drift.main", "--config", "reference", "--once", "--set", "psi=0.2"]  # fmt: skip
     assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
-
-
-def test_the_rules_of_workloads_have_runbooks() -> None:
-    root = Path(workloads.__file__).parents[1]
-    found = [*(root / "workloads").glob("*/alerts.yaml")]
-    assert found
-    for path in found:
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            for rule in group["rules"]:
-                assert rule["annotations"]["runbook_url"] == f"docs/runbooks/{rule['alert']}.md"
-                assert (root / rule["annotations"]["runbook_url"]).is_file(), rule["alert"]

@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,12 @@ def test_every_way_to_end_is_counted_from_the_start() -> None:
     assert {"refused", "failed", "not better", "rolled back", "untold"} <= ended
     for result in ("refused", "failed", "not better", "rolled back", "untold", "done"):
         assert result in metrics.RESULTS
+
+
+def test_a_process_that_has_just_begun_is_not_said_to_have_stopped_looking() -> None:
+    metrics.LOOKED.set(0)
+    metrics.begin()
+    assert time.time() - metrics.LOOKED._value.get() < 60
 
 
 def test_its_image_has_what_it_imports() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from workloads import image_of
+from workloads import alerts, image_of
 from workloads.pods import container, labels, pod
 
 NAME = "react"
@@ -42,7 +42,7 @@ def objects(
         _deployment(image, text, metadata, arguments or []),
         _service(metadata),
         _monitor(metadata),
-        _alerts(metadata),
+        alerts.rules(__file__, metadata, alerts.series_of(NAME), alerts.series_of(name, namespace)),
         _route(metadata),
     ]
 
@@ -142,11 +142,6 @@ def _service(metadata: Object) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def _watched(metadata: Object) -> Object:
-    """Prometheus looks for objects with this label."""
-    return {**metadata, "labels": {**metadata["labels"], "app.kubernetes.io/part-of": "seatrial"}}
-
-
 def _monitor(metadata: Object) -> Object:
     spec = {
         "selector": {"matchLabels": _own(metadata)},
@@ -155,35 +150,8 @@ def _monitor(metadata: Object) -> Object:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": _watched(metadata),
+        "metadata": {**metadata, "labels": {**metadata["labels"], **alerts.PART_OF}},
         "spec": spec,
-    }
-
-
-def _alerts(metadata: Object) -> Object:
-    """Told to people by whatever Alertmanager has: no rule of the policy should fit it."""
-    job = f'job="{metadata["namespace"]}/{metadata["name"]}"'
-    expression = (
-        "sum by (action, result) (\n"
-        f'  increase(reaction_actions_total{{{job}, result=~"failed|untold"}}[30m])\n'
-        ") > 0\n"
-        f"or max(reaction_oldest_intent_seconds{{{job}}}) > 4 * 3600\n"
-        f"or max(time() - reaction_last_look_timestamp_seconds{{{job}}}) > 300\n"
-    )
-    rule = {
-        "alert": "ReactionFails",
-        "expr": expression,
-        "labels": {"severity": "warning"},
-        "annotations": {
-            "summary": "The reaction to alerts could not do, or not tell, what its policy says",
-            "runbook_url": "docs/runbooks/ReactionFails.md",
-        },
-    }
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": _watched(metadata),
-        "spec": {"groups": [{"name": metadata["name"], "rules": [rule]}]},
     }
 
 

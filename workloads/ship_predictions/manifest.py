@@ -6,6 +6,7 @@ lag must be seen to grow while rounds fail.
 
 from typing import Any
 
+from workloads import alerts
 from workloads.pods import container, labels, pod
 from workloads.settings import stated
 from workloads.ship_predictions import config as configurations
@@ -15,12 +16,6 @@ NAME = "ship-predictions"
 IMAGE = "booking-api"
 """Small, and with all that it needs."""
 PARTS = ("serving",)
-PATIENCE = 900
-"""Seconds behind which the lake may be before somebody is told."""
-MARGIN = 0.03
-"""By how much a version may surely be less often right than on its test set."""
-ENOUGH = 200
-"""Outcomes below which a version is not called worse."""
 
 Object = dict[str, Any]
 
@@ -38,12 +33,11 @@ def objects(
     """
     settings = stated(getattr(configurations, config)(), arguments)
     metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
-    marked = {**metadata, "labels": {**labels(name), "app.kubernetes.io/part-of": "seatrial"}}
     return [
         *(_account(metadata) if settings.keep_days else []),
         _deployment(image, metadata, settings, ["--config", config, *(arguments or [])]),
-        _monitor(marked),
-        _rules(marked),
+        _monitor(metadata),
+        alerts.rules(__file__, metadata, alerts.series_of(NAME), alerts.series_of(name, namespace)),
     ]
 
 
@@ -86,47 +80,7 @@ def _monitor(metadata: Object) -> Object:
         "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
         "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
     }
+    marked = {**metadata, "labels": {**metadata["labels"], **alerts.PART_OF}}
     return {
-        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": metadata, "spec": spec,
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": marked, "spec": spec,
     }  # fmt: skip
-
-
-def _rules(metadata: Object) -> Object:
-    group = {"name": metadata["name"], "rules": [_stalls(metadata["name"], metadata["namespace"]), _falls()]}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": metadata,
-        "spec": {"groups": [group]},
-    }  # fmt: skip
-
-
-def _stalls(name: str, namespace: str) -> Object:
-    job = f'job="{namespace}/{name}"'
-    return {
-        "alert": "FeedbackStalls",
-        "expr": f"feedback_lag_seconds{{{job}}} > {PATIENCE} or absent(feedback_lag_seconds{{{job}}})",
-        "for": "5m",
-        "labels": {"severity": "warning"},
-        "annotations": {
-            "summary": "Predictions and outcomes do not get into the lake; what is known of versions is old",
-            "runbook_url": "docs/runbooks/FeedbackStalls.md",
-        },
-    }
-
-
-def _falls() -> Object:
-    by = "on (model, version)"
-    return {
-        "alert": "LiveQualityFalls",
-        "expr": (
-            f"max by (model, version) (live_accuracy_high) < {by} "
-            f"(max by (model, version) (live_registered_accuracy) - {MARGIN}) "
-            f"and {by} max by (model, version) (live_outcomes) >= {ENOUGH}"
-        ),
-        "for": "10m",
-        "labels": {"severity": "warning"},
-        "annotations": {
-            "summary": "Version {{ $labels.version }} of {{ $labels.model }} is surely less often right than "
-            "on its test set: at most {{ $value | humanizePercentage }}",
-            "runbook_url": "docs/runbooks/LiveQualityFalls.md",
-        },
-    }

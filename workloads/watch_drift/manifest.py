@@ -1,10 +1,8 @@
 """The watch as a Deployment with metrics and alerts, or as a Job that looks once."""
 
-from pathlib import Path
 from typing import Any
 
-import yaml
-
+from workloads import alerts
 from workloads.pods import container, labels, pod
 from workloads.settings import stated
 from workloads.watch_drift import config as configurations
@@ -14,9 +12,6 @@ IMAGE = "watch-drift"
 PARTS = ("serving",)
 """It runs on the core, but its image is built where models are served."""
 FORMS = ("Deployment", "Job")
-ALERTS = Path(__file__).with_name("alerts.yaml")
-PART_OF = {"app.kubernetes.io/part-of": "seatrial"}
-"""Prometheus looks for monitors and rules with this label."""
 
 Object = dict[str, Any]
 
@@ -71,15 +66,13 @@ def _monitor(metadata: Object) -> Object:
         "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
         "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
     }
-    return _watched("PodMonitor", metadata, spec)
+    marked = {**metadata, "labels": {**metadata["labels"], **alerts.PART_OF}}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": marked, "spec": spec,
+    }  # fmt: skip
 
 
 def _rules(metadata: Object, watch: str) -> Object:
     """Of this watch alone: of another one that is gone they would say nothing."""
-    written = ALERTS.read_text().replace(f'watch="{configurations.WatchDrift.name}"', f'watch="{watch}"')
-    return _watched("PrometheusRule", metadata, yaml.safe_load(written))
-
-
-def _watched(kind: str, metadata: Object, spec: Object) -> Object:
-    marked = {**metadata, "labels": {**metadata["labels"], **PART_OF}}
-    return {"apiVersion": "monitoring.coreos.com/v1", "kind": kind, "metadata": marked, "spec": spec}
+    usual = configurations.WatchDrift.name
+    return alerts.rules(__file__, metadata, f'watch="{usual}"', f'watch="{watch}"')
