@@ -19,6 +19,8 @@ from infra import alerts, parts
 from infra.settings import PlatformSettings
 from infra.settings_base import Resources
 from proofs import alarms, causes, outages
+from proofs.subjects.monitoring_alerts import AT_MOST
+from seatrial import detection
 from seatrial.context import CHECKOUT
 from workloads.settings import settable
 
@@ -42,11 +44,23 @@ given as `1-5,8`."""
 OF_ALERTS = """\
 # Alerts
 
-What `infra/components/*/alerts.yaml` say. An alert fires when its expression, which looks back over the
-window, has held for as long as `for` says. Those of a part are there where the part is; those of the object
-store, where it is not external. [How to add one](../how-to/add-an-alert.md)
+What `infra/components/*/alerts.yaml` and `workloads/*/alerts.yaml` say. An alert fires when its expression,
+which looks back over the window, has held for as long as `for` says.
+[How to add one](../how-to/add-an-alert.md)
+
+## Of components
+
+Those of a part are there where the part is; those of the object store, where it is not external.
 
 | alert | severity | says | window | for | component | part |
+| --- | --- | --- | --- | --- | --- | --- |"""
+OF_ALERTS_OF_WORKLOADS = """
+## Of workloads
+
+They come with `seatrial deploy WORKLOAD`, which needs the part, and go with the workload. Under another name
+it has alerts of its own.
+
+| alert | severity | says | window | for | workload | part |
 | --- | --- | --- | --- | --- | --- | --- |"""
 OF_RECORDED = """
 ## Recorded values
@@ -155,16 +169,31 @@ def _docstrings(of: type) -> dict[str, str]:
 
 
 def alerts_page() -> str:
-    """All alerts, with what they say and where to read on; all recorded values; how alerts are caused."""
+    """All alerts, with what they say and where to read on; all recorded values; how long alerts take, and how
+    they are caused.
+    """
     rules = list(_rules())
     windows = {rule["record"]: _windows(rule["expr"], {}) for _, rule in rules if "record" in rule}
-    listed = [_alert(component, rule, windows) for component, rule in rules if "alert" in rule]
     recorded = [
         f"| `{rule['record']}` | {windows[rule['record']]} | {component} | {_metrics(rule['expr'])} |"
         for component, rule in rules
         if "record" in rule
     ]
-    return "\n".join([OF_ALERTS, *listed, OF_RECORDED, *recorded, OF_CAUSES, *_causes()]) + "\n"
+    lines = [
+        OF_ALERTS,
+        *(_alert(name, _part_of(name), rule, windows) for name, rule in rules if "alert" in rule),
+        OF_ALERTS_OF_WORKLOADS,
+        *(
+            _alert(name, ", ".join(workloads.parts(name)), rule, windows)
+            for name, rule in _rules_of_workloads()
+        ),
+        OF_RECORDED,
+        *recorded,
+        *detection.section(listed(), AT_MOST, alarms.HEARTBEAT),
+        OF_CAUSES,
+        *_causes(),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _causes() -> Iterator[str]:
@@ -180,6 +209,11 @@ def _causes() -> Iterator[str]:
         yield f"| [{alert}](../runbooks/{alert}.md) | {how} |"
 
 
+def listed() -> list[dict[str, Any]]:
+    """The alerts of all components and workloads."""
+    return [rule for _, rule in (*_rules(), *_rules_of_workloads()) if "alert" in rule]
+
+
 def _rules() -> Iterator[tuple[str, dict[str, Any]]]:
     """Each rule with its component."""
     for component, content in alerts.rules(parts.ALL).items():
@@ -188,16 +222,29 @@ def _rules() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield component, rule
 
 
-def _alert(component: str, rule: dict[str, Any], windows: Mapping[str, str]) -> str:
+def _rules_of_workloads() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each alert with the workload that brings it."""
+    for name in workloads.names():
+        for each in workloads.manifest(name, detection.IMAGE):
+            if each["kind"] == "PrometheusRule":
+                for group in each["spec"]["groups"]:
+                    yield from ((name, rule) for rule in group["rules"])
+
+
+def _part_of(component: str) -> str:
     owners = [part for part in parts.ALL if component.replace("-", "_") in parts.COMPONENTS[part]]
+    return owners[0] if owners else parts.CORE
+
+
+def _alert(owner: str, part: str, rule: dict[str, Any], windows: Mapping[str, str]) -> str:
     cells = (
         f"[{rule['alert']}](../runbooks/{rule['alert']}.md)",
         rule["labels"]["severity"],
         _one_line(_readable(rule["annotations"]["summary"])),
         _windows(rule["expr"], windows),
         rule.get("for", "at once"),
-        component,
-        owners[0] if owners else parts.CORE,
+        owner,
+        part or parts.CORE,
     )
     return f"| {' | '.join(cells)} |"
 
