@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,10 @@ class Told:
     @property
     def took(self) -> float:
         return self.received - self.violated
+
+    def figures(self) -> dict[str, Any]:
+        """For the report."""
+        return {**asdict(self), "took": self.took}
 
 
 def arrived(platform: Platform, since: float, status: str) -> list[dict[str, Any]]:
@@ -130,18 +134,26 @@ def delivers(platform: Platform) -> bool:
 
 def ways(platform: Platform, alerts: Collection[str], since: float) -> list[Told]:
     """How each of these, which arrived, came from its condition to the receiver."""
-    loaded, arrived, now = rules(platform), received(platform, since, "firing"), time.time()
-    around = scrape_interval(platform) + group_wait(platform)
-    return [
-        Told(
-            alert=alert,
-            violated=first(platform, loaded[alert]["query"], since, now),
-            pending=not loaded[alert]["duration"] or bool(series(platform, waits(alert), since, now)),
-            received=arrived[alert],
-            allowed=around + loaded[alert]["interval"] + loaded[alert]["duration"],
-        )
-        for alert in alerts
-    ]
+    loaded, arrived = rules(platform), received(platform, since, "firing")
+    around = allowed_around(platform)
+    return [way(platform, loaded[alert], arrived[alert], since, around) for alert in alerts]
+
+
+def way(platform: Platform, rule: dict[str, Any], arrived: float, since: float, around: float) -> Told:
+    """How the alert of a loaded rule, which arrived then, came there; `around` is `allowed_around`."""
+    now = time.time()
+    return Told(
+        alert=rule["name"],
+        violated=first(platform, rule["query"], since, now),
+        pending=not rule["duration"] or bool(series(platform, waits(rule["name"]), since, now)),
+        received=arrived,
+        allowed=around + rule["interval"] + rule["duration"],
+    )
+
+
+def allowed_around(platform: Platform) -> float:
+    """Seconds that the settings allow before an alert's rule and after it: a scrape, and the group wait."""
+    return scrape_interval(platform) + group_wait(platform)
 
 
 def waits(alert: str) -> str:

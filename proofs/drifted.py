@@ -306,10 +306,20 @@ def until_told(platform: Platform, changed: set[Change]) -> dict[Change, float]:
     return found
 
 
+def rules(platform: Platform) -> dict[str, dict[str, Any]]:
+    """The alerts of the watch that Prometheus evaluates, by name; there may be other watches."""
+    groups = platform.prometheus("rules", type="alert")["groups"]
+    return {
+        rule["name"]: {**rule, "interval": group["interval"]}
+        for group in groups
+        for rule in group["rules"]
+        if f'watch="{WATCH}"' in rule["query"]
+    }
+
+
 def loaded(platform: Platform) -> bool:
     """Whether Prometheus evaluates the alerts of the watch."""
-    groups = platform.prometheus("rules", type="alert")["groups"]
-    return any(f'watch="{WATCH}"' in rule["query"] for group in groups for rule in group["rules"])
+    return bool(rules(platform))
 
 
 def scraped(platform: Platform) -> bool:
@@ -335,6 +345,12 @@ def stays_silent(platform: Platform) -> set[str]:
 def arrive(platform: Platform, alert: str, since: float, **labels: str) -> dict[str, Any]:
     """The alert of the watch with these labels, once the receiver has it firing."""
     return _arrive(platform, alert, since, "firing", labels)
+
+
+def timed(platform: Platform, alert: dict[str, Any], since: float) -> list[dict[str, Any]]:
+    """How the alert, which arrived, came from its condition to the receiver, for the report."""
+    rule, around = rules(platform)[alert["alertname"]], alarms.allowed_around(platform)
+    return [alarms.way(platform, rule, alert["received"], since, around).figures()]
 
 
 def end(platform: Platform, alert: dict[str, Any], since: float) -> None:

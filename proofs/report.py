@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import jinja2
+import numpy as np
 from rich.table import Table
 
 from proofs import charts, drift_figures, figures, pages
@@ -178,10 +179,20 @@ def html(
         loss=figures.lines(losses, "epoch", "loss") if losses else None,
         roc=figures.roc(evaluation["roc"]) if evaluation else None,
         drift=drift(attached.get("drift")),
+        arrivals=arrivals(results),
         timeline=figures.timeline(steps) if steps else None,
         **observed(seen),
         provisioning=max((float(s["start"]) + float(s["seconds"]) for s in steps), default=0),
     )
+
+
+def arrivals(results: Sequence[Result]) -> dict[str, Any] | None:
+    """How long each alert took that proofs caused, the slowest first; none where none was caused."""
+    ways = [way for entry in results for way in entry.attached.get("alerts", [])]
+    if not ways:
+        return None
+    slowest = sorted(ways, key=lambda way: float(way["took"]), reverse=True)
+    return {"ways": slowest, "p95": float(np.quantile([way["took"] for way in ways], 0.95))}
 
 
 def drift(attached: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -38,6 +38,7 @@ def a_shift_is_called_and_nothing_else(platform: Platform, check: Check) -> None
                                "window": LAST, "before": before, "after": after})  # fmt: skip
         drifted.until_told(platform, {VALUES})
         alert = drifted.arrive(platform, "FeatureDrifts", began)
+        check.attach("alerts", drifted.timed(platform, alert, began))
         named = {name: alert["labels"].get(name) for name in ("subject", "about", "model")}
         right = {"subject": VALUES[0], "about": VALUES[1], "model": drifted.SERVES}
         check.equal(named, right, "the alert names the column and the model")
@@ -67,6 +68,7 @@ def a_column_that_is_gone_is_named(platform: Platform, check: Check) -> None:
         check.equal(found.changed, gone, "the next verdicts miss the column in each month, and nothing else")
         drifted.until_told(platform, {MISSING})
         alert = drifted.arrive(platform, "SchemaChanged", began)
+        check.attach("alerts", drifted.timed(platform, alert, began))
         named = {name: alert["labels"].get(name) for name in ("subject", "about")}
         check.equal(named, {"subject": MISSING[0], "about": MISSING[1]}, "the alert names the column")
         drifted.rename(platform, f"{drifted.RENAMED}_miles", drifted.RENAMED)
@@ -93,6 +95,7 @@ def a_feed_that_is_cut_is_told_of(platform: Platform, check: Check) -> None:
         shown = drifted.until_told(platform, {STARVED})
         check.equal(set(shown), {STARVED}, "nothing is said of columns")
         alert = drifted.arrive(platform, "DriftDetectorStarved", began)
+        check.attach("alerts", drifted.timed(platform, alert, began))
         check.equal(alert["labels"].get("model"), drifted.SERVES, "the alert names the model")
         check.equal(drifted.look_now(platform).changed, found.changed, "it is said as long as nothing comes")
         drifted.refill(platform)
@@ -125,6 +128,7 @@ def predictions_that_shift_are_called(platform: Platform, check: Check) -> None:
         )
         drifted.until_told(platform, SCORES)
         alert = drifted.arrive(platform, "PredictionsDrift", began, subject="prediction")
+        check.attach("alerts", drifted.timed(platform, alert, began))
         named = {name: alert["labels"].get(name) for name in ("about", "model")}
         check.equal(named, {"about": "values", "model": drifted.SERVES}, "the alert names the model")
         pending = drifted.alerting(platform, began, "pending")

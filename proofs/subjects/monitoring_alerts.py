@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def every_dead_server_is_told_of(platform: Platform, check: Check) -> None:
 
 def judge(check: Check, ways: Sequence[Told]) -> None:
     """Each waited before it fired, and nearly all arrived as soon as they must."""
-    check.attach("alerts", [{**asdict(way), "took": way.took} for way in ways])
+    check.attach("alerts", [way.figures() for way in ways])
     for way in ways:
         check(way.pending, f"{way.alert} waited before it fired")
     late = {way.alert: round(way.took, 1) for way in ways if way.took > way.allowed}

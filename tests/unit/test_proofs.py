@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,9 +293,26 @@ def test_the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows(results
         assert word not in page, word
 
 
+def test_the_page_shows_how_soon_alerts_of_all_proofs_arrived_the_slowest_first() -> None:
+    def proven(name: str, **took: float) -> Result:
+        ways = [{"alert": alert, "took": seconds, "allowed": 16.0} for alert, seconds in took.items()]
+        return Result(f"monitoring.{name}", "monitoring", 1, "passed", "", 1.0, attached={"alerts": ways})
+
+    found = [proven("dead", TrinoDown=11.04, MlflowDown=16.4), proven("drift", FeatureDrifts=12.0)]
+    page = report.html([*found, result("passed")], stack="local", made="now")
+    rows = re.findall(r'<td class="(\w+)">.</td><td>(\w+)</td>.*>([0-9.]+)</td>.*>([0-9.]+)</td>', page)
+    assert rows == [
+        ("failed", "MlflowDown", "16.4", "16.0"),
+        ("passed", "FeatureDrifts", "12.0", "16.0"),
+        ("passed", "TrinoDown", "11.0", "16.0"),
+    ]
+    assert "19 of 20 took 16.0 s at most" in page
+
+
 def test_a_page_without_figures_is_still_a_page() -> None:
     page = report.html([result("passed")], stack="dev", made="now")
     assert "<svg" not in page
+    assert "alerts arrive" not in page
     assert "passed" in page
 
 

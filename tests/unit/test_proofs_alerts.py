@@ -95,7 +95,10 @@ def prove(name: str = subject.LOCAL) -> Check:
 
 
 def test_it_holds_when_all_arrive_in_time(seen: dict[str, Any]) -> None:
-    assert len(prove().asserted) == len(seen) + 3
+    check = prove()
+    assert len(check.asserted) == len(seen) + 3
+    figures = {way["alert"]: (way["took"], way["allowed"]) for way in check.attached["alerts"]}
+    assert figures == dict.fromkeys(seen, (12.0, 16.0))
 
 
 def test_an_alert_that_does_not_arrive_is_named(seen: dict[str, Any], world: World) -> None:

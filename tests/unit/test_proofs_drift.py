@@ -38,9 +38,14 @@ SHIFT, COLUMN, FEED, SCORES = (
     "a_shift_is_called_and_nothing_else", "a_column_that_is_gone_is_named", "a_feed_that_is_cut_is_told_of",
     "predictions_that_shift_are_called",
 )  # fmt: skip
+ALERTS = {
+    SHIFT: "FeatureDrifts", COLUMN: "SchemaChanged", FEED: "DriftDetectorStarved", SCORES: "PredictionsDrift",
+}  # fmt: skip
 IMAGE = "registry.example/seatrial/workloads:0123"
 HOLDS = 0.2
 """Seconds, of the alerts here."""
+EVERY = 0.03
+"""Seconds between two evaluations."""
 CONDITIONS = {
     "FeatureDrifts": ("drift_changed", {"kind": "feature"}),
     "PredictionsDrift": ("drift_changed", {"kind": "prediction"}),
@@ -157,7 +162,7 @@ class Here:
         return [{**each.labels, "value": str(each.value)} for each in found if each.name == name]
 
     def _evaluate(self) -> None:
-        while not self.ended.wait(0.03):
+        while not self.ended.wait(EVERY):
             rules = self.objects.get("PrometheusRule")
             firing: dict[str, dict[str, str]] = {}
             for alert, (series, wanted) in CONDITIONS.items() if rules else ():
@@ -197,20 +202,31 @@ class Here:
         if path == "rules":
             kept = self.objects.get("PrometheusRule") or self.left.get("PrometheusRule", {})
             groups = kept.get("spec", {}).get("groups", [])
-            rules = [{"query": rule["expr"]} for group in groups for rule in group["rules"]]
-            return {"groups": [{"rules": rules}]}
+            rules = [
+                {"name": rule["alert"], "query": rule["expr"], "duration": HOLDS}
+                for group in groups
+                for rule in group["rules"]
+            ]
+            # Another watch, with an alert of the same name.
+            others = {"name": "FeatureDrifts", "query": 'drift_changed{watch="flights"} == 1', "duration": 0}
+            return {"groups": [{"rules": rules, "interval": EVERY}, {"rules": [others], "interval": 99}]}
         if path == "scrape_pools":
             pools = [f"podMonitor/workloads/{drifted.NAME}/0"] if self.found() else []
             return {"scrapePools": ["podMonitor/workloads/another/0", *pools]}
-        assert f'watch="{drifted.WATCH}"' in asked["query"]
         if path == "query":
+            assert f'watch="{drifted.WATCH}"' in asked["query"]
             series = self._samples("drift_changed")
             return {"result": [{"metric": each, "value": [0, each["value"]]} for each in series]}
-        (states,) = re.findall(r'alertstate=~"(.*)"', asked["query"])
-        start, end = float(asked["start"]), float(asked["end"])
         # What was evaluated last holds until the next time.
-        inside = {name for at, name, state in self.history if start - 0.05 <= at <= end and state in states}
-        return {"result": [{"metric": {"alertname": name}} for name in inside]}
+        start, end = float(asked["start"]) - 0.05, float(asked["end"])
+        seen = [entry for entry in self.history if start <= entry[0] <= end]
+        by_query = {rule["query"]: rule["name"] for rule in self.prometheus("rules")["groups"][0]["rules"]}
+        if name := by_query.get(asked["query"]):
+            return {"result": [{"values": [[at, "1"]]} for at, alert, _ in seen if alert == name][:1]}
+        (states,) = re.findall(r'alertstate=~?"(.*?)"', asked["query"])
+        (wanted,) = re.findall(r'alertname="(.*?)"', asked["query"]) or [None]
+        inside = {name for _, name, state in seen if state in states and wanted in (None, name)}
+        return {"result": [{"metric": {"alertname": name}, "values": []} for name in inside]}
 
     # --- Kubernetes ---
 
@@ -230,6 +246,7 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Iterator[Here]:
     monkeypatch.setattr(client, "delete_workloads", made.delete)
     monkeypatch.setattr(alarms, "arrived", made.arrived)
     monkeypatch.setattr(alarms, "scrape_interval", lambda _: 0.1)
+    monkeypatch.setattr(alarms, "group_wait", lambda _: 0.7)
     monkeypatch.setattr(probe, "workload_image", lambda _: IMAGE)
     monkeypatch.setattr(k8s, "CustomObjectsApi", lambda _: made)
     monkeypatch.setattr(drifted, "PATIENCE", 20)  # A busy machine takes 10.
@@ -248,6 +265,11 @@ def test_they_pass_where_it_holds_and_leave_nothing(platform: Here, name: str) -
     result = proven(platform, name)
     assert (result.result, result.cause) == ("passed", "")
     assert result.assertions > 3
+    (way,) = result.attached["alerts"]
+    assert way["alert"] == ALERTS[name]
+    assert way["pending"]
+    assert HOLDS <= way["took"] < 5
+    assert way["allowed"] == pytest.approx(0.1 + EVERY + HOLDS + 0.7)
     assert platform.store.kept == {}
     left = platform.lake.rows("SELECT table_schema, table_name FROM information_schema.tables")
     assert {schema for schema, _ in left} == {"nycflights13"}, left
