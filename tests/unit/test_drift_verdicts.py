@@ -126,6 +126,21 @@ def test_a_reference_that_was_changed_or_is_of_another_make_is_refused() -> None
         Reference.from_json('{"format": "v0"}')
 
 
+@pytest.mark.parametrize("kept", [10, 20_000])
+def test_what_is_left_without_a_period_is_what_its_rows_alone_would_give(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributions, "KEPT", kept)
+    dice = np.random.default_rng(SEED)
+    here = np.arange(3000) % 7 == 0
+    for column in (
+        pd.Series(dice.normal(size=3000).round(1)).where(dice.random(3000) > 0.1),
+        pd.Series(dice.choice(list("abc"), size=3000)).where(~here, "of the period alone"),
+    ):
+        whole, part, rest = (distributions.column_of(each) for each in (column, column[here], column[~here]))
+        assert distributions.rest_of(whole, part).kept() == rest.thinned().kept()
+
+
 def test_one_period_shows_no_season() -> None:
     rows = real_flights.month(1)
     with pytest.raises(HopelessError, match=r"has the period 1; .* takes two"):

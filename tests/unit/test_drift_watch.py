@@ -25,7 +25,7 @@ from workloads.common import HopelessError, WorkloadError
 from workloads.react.manifest import POLICY
 from workloads.settings import changed
 from workloads.train_delay.features import KEY
-from workloads.watch_drift import config, flights, main, page, predictions, table
+from workloads.watch_drift import config, flights, main, page, predictions, table, windows
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.flights import Lake
 from workloads.watch_drift.metrics import Metrics
@@ -205,6 +205,99 @@ def test_a_store_that_fails_is_no_reason_to_learn_anew() -> None:
 
     with pytest.raises(WorkloadError, match=r"cannot be read \(drift/x/reference.json\): refused"):
         Store(Some(get_object=fail), "b", "x").get({})
+
+
+# --- days ---------------------------------------------------------------------------------------------------
+
+DAILY = replace(SMALL, window="day")
+
+
+@pytest.fixture(scope="module")
+def kept_days() -> tuple[Objects, list[int]]:
+    """The store with the reference of days, and how many flights each day of April has."""
+    database, store = Database(last_month=4, every=2), Objects()
+    Watch(DAILY, database.lake(), Store(store, "b", "flights"), None)
+    return store, [len(day) for _, day in database.read(4).groupby("day")]
+
+
+@pytest.fixture
+def days(kept_days: Any) -> tuple[Watch, Database]:
+    database = Database(last_month=4, every=2)
+    return Watch(DAILY, database.lake(), Store(kept_days[0], "b", "flights"), None), database
+
+
+def test_by_day_the_newest_31_days_are_judged_each_by_itself(days: tuple[Watch, Database]) -> None:
+    watch, database = days
+    assert len(watch.reference.periods) == 59, "the reference's stretches are days too"
+    before = watch.look()
+    assert list(before.judged) == ["03-31", *(f"04-{day:02}" for day in range(1, 31))]
+    assert {each.window for each in before.verdicts} == set(before.judged)
+    database.change(
+        "UPDATE iceberg.nycflights13.flights SET dep_delay = dep_delay + 120 WHERE month = 4 AND day > 28"
+    )
+    asked = len(database.trino.statements)
+    after = watch.look()
+    assert len(database.trino.statements) - asked == 4, "of a month one statement, however many days it has"
+    more = {(each.window, *each.of) for each in after.verdicts if each.changed} - {
+        (each.window, *each.of) for each in before.verdicts if each.changed
+    }
+    assert more == {(f"04-{day}", "feature", "dep_delay", "values") for day in (29, 30)}
+    assert after.current == "04-30"
+
+
+def test_of_days_prometheus_is_shown_the_newest_and_how_many_have_changed(
+    days: tuple[Watch, Database],
+) -> None:
+    watch, database = days
+    database.change("UPDATE iceberg.nycflights13.flights SET distance = NULL WHERE month = 4 AND day > 20")
+    registry = CollectorRegistry()
+    Metrics(DAILY, registry).show(watch.look(), starving=False)
+    own = {"watch": "flights", "model": "delay"}
+    of = {**own, "kind": "feature", "subject": "distance", "about": "nulls"}
+    found = [registry.get_sample_value(f"drift_{name}", own) for name in ("window", "windows")]
+    assert found == [430, 31]
+    assert registry.get_sample_value("drift_changed", of) == 1
+    assert registry.get_sample_value("drift_windows_changed", of) == 10
+
+
+def test_two_days_without_flights_are_a_feed_that_starves(days: tuple[Watch, Database]) -> None:
+    watch, database = days
+    for day, current, starves in ((30, "04-29", False), (29, "04-30", True)):
+        database.change(f"DELETE FROM iceberg.nycflights13.flights WHERE month = 4 AND day = {day}")
+        look = watch.look()
+        assert look.current == current
+        assert (("rows", "starved") in said(look, current)) == starves
+
+
+def test_a_month_of_daily_verdicts_is_one_statement_that_trino_takes(
+    days: tuple[Watch, Database],
+) -> None:
+    watch, _ = days
+    sql = table.replace_sql("x.y.z", watch.look(), watch.reference.sha256, datetime.now(UTC))
+    assert sql.count(f"'{watch.reference.sha256}'") > 31 * 2 * len(flights.FEATURES)
+    assert len(sql) < 600_000, "a million is too much, and predictions come on top"
+
+
+def test_the_page_for_people_is_of_the_window_alone(
+    days: tuple[Watch, Database], kept_days: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, int]] = []
+    monkeypatch.setattr(main, "page", lambda before, now: shown.append((len(before), len(now))))
+    watch, database = days
+    main.tell_people(watch, watch.look())
+    assert shown == [(len(database.read(2)), kept_days[1][-1])]
+
+
+def test_a_window_is_named_in_the_order_of_time_and_each_due_day_is_one() -> None:
+    month, day = windows.WINDOWS["month"], windows.WINDOWS["day"]
+    assert (month.name((7,)), day.name((7, 4)), day.of_day("07-04"), month.of_day("07-04")) == (
+        "7", "07-04", "07-04", "7")  # fmt: skip
+    assert month.counted([9, 10], {(9,): 3, (1,): 8}) == {"9": 3, "10": 0}
+    counted = day.counted([2], {(2, 29): 5, (2, 1): 1, (3, 1): 9})
+    assert (len(counted), list(counted)[-1], sum(counted.values())) == (29, "02-29", 6)
+    assert len(day.counted([2], {})) == 28
+    assert [windows.number_of(name) for name in ("7", "07-24")] == [7, 724]
+    assert [windows.month_of(name) for name in ("7", "07-24")] == [7, 7]
 
 
 # --- predictions --------------------------------------------------------------------------------------------
@@ -437,6 +530,7 @@ def test_without_evidently_there_is_no_page_and_its_failure_is_told(tmp_path: Pa
         ("last_reference=1", "must be after first_reference"),
         ("last_watched=6", "must be first_watched or later"),
         ("every=0", "must be above 0"),
+        ("window=week", "must be one of month, day"),
         ("predictions=x,model=y", "must be empty where a model is asked anew"),
         ("level=1", "must be from 0 to 1"),
         ("least_rows=5", "must be at least 50"),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from workloads.common import HopelessError
 from workloads.watch_drift.verdicts import Limits
+from workloads.watch_drift.windows import WINDOWS, Windows
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,10 @@ class WatchDrift:
     """The months that the model was trained on; what is usual between them is no drift."""
     first_watched: int = 7
     last_watched: int = 12
-    """The months that are compared with them. Two of these without a flight, at their end, are a feed that
-    starves."""
+    """The months that are compared with them. Two windows of these without a flight, at their end, are a feed
+    that starves."""
+    window: str = "month"
+    """What is judged at a time: `month`, or `day`, of which the newest 31 with flights."""
     model: str = ""
     """A registered model whose predictions are watched too, for example `delay-classifier`."""
     version: str = ""
@@ -57,6 +60,7 @@ class WatchDrift:
         for name, fits, wanted in (
             ("name", self.name.isidentifier() and self.name.islower(), "like flights_of_may"),
             ("last_reference", self.first_reference < self.last_reference, "after first_reference"),
+            ("window", self.window in WINDOWS, f"one of {', '.join(WINDOWS)}"),
             ("predictions", not (self.predictions and self.model), "empty where a model is asked anew"),
             ("last_watched", self.first_watched <= self.last_watched, "first_watched or later"),
             ("every", self.every > 0, "above 0"),
@@ -70,6 +74,10 @@ class WatchDrift:
     @property
     def limits(self) -> Limits:
         return Limits(self.level, self.ks, self.wasserstein, self.psi, self.unknown, self.nulls)
+
+    @property
+    def windows(self) -> Windows:
+        return WINDOWS[self.window]
 
     @property
     def reference_months(self) -> list[int]:

@@ -33,14 +33,29 @@ class Numbers:
     @classmethod
     def of(cls, column: pd.Series) -> "Numbers":
         """What is kept of a column; `inf` counts as missing."""
-        present = finite(column)
-        ordered = np.sort(present)
+        return cls.all_of(column).thinned()
+
+    @classmethod
+    def all_of(cls, column: pd.Series) -> "Numbers":
+        """With each value of the column."""
+        ordered = np.sort(finite(column))
         values, first = np.unique(ordered, return_index=True)
         upto = np.append(first[1:], len(ordered)).astype(np.int64)[: len(values)]
-        if len(values) > KEPT:
-            kept = np.unique(np.searchsorted(upto, np.linspace(1, len(ordered), KEPT)))
-            values, upto = values[kept], upto[kept]
         return cls(values, upto, len(column) - len(ordered))
+
+    def thinned(self) -> "Numbers":
+        """With KEPT values at most."""
+        if len(self.values) <= KEPT:
+            return self
+        kept = np.unique(np.searchsorted(self.upto, np.linspace(1, self.rows, KEPT)))
+        return Numbers(self.values[kept], self.upto[kept], self.nulls)
+
+    def without(self, part: "Numbers") -> "Numbers":
+        """Of the other rows; both have each of their values."""
+        weights = self.weights
+        weights[np.searchsorted(self.values, part.values)] -= part.weights
+        left = weights > 0
+        return Numbers(self.values[left], np.cumsum(weights[left]), self.nulls - part.nulls)
 
     @property
     def rows(self) -> int:
@@ -86,6 +101,14 @@ class Categories:
         found = column.dropna().astype(str).value_counts()
         return cls({str(name): int(count) for name, count in sorted(found.items())}, int(column.isna().sum()))
 
+    def thinned(self) -> "Categories":
+        return self
+
+    def without(self, part: "Categories") -> "Categories":
+        """Of the other rows."""
+        left = {name: count - part.counts.get(name, 0) for name, count in self.counts.items()}
+        return Categories({name: count for name, count in left.items() if count}, self.nulls - part.nulls)
+
     @property
     def rows(self) -> int:
         """With a category."""
@@ -111,7 +134,17 @@ def finite(column: pd.Series) -> Floats:
 
 
 def column_of(values: pd.Series) -> Column:
-    return Numbers.of(values) if is_number(values) else Categories.of(values)
+    """Of all its values."""
+    return Numbers.all_of(values) if is_number(values) else Categories.of(values)
+
+
+def rest_of(whole: Column, part: Column) -> Column:
+    """What is kept of the rows of a column that are not in the part."""
+    if isinstance(whole, Numbers) and isinstance(part, Numbers):
+        return whole.without(part).thinned()
+    assert isinstance(whole, Categories)
+    assert isinstance(part, Categories)
+    return whole.without(part)
 
 
 def from_kept(kept: Mapping[str, Any]) -> Column:

@@ -4,7 +4,7 @@ its score where scores are kept in a table.
 Only columns that the tables have are asked for: one that went missing is a verdict, no failed query.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from workloads import common
 from workloads.common import WorkloadError
 from workloads.train_delay.features import CATEGORIES, KEY, WEATHER
 from workloads.watch_drift.config import WatchDrift
+from workloads.watch_drift.windows import Place
 
 FLIGHT_COLUMNS = (
     "year", "month", "day", "hour", "minute", "sched_dep_time", "carrier", "flight", "origin", "dest",
@@ -79,10 +80,12 @@ class Lake:
         ]
         return " UNION ALL ".join([columns, *newest])
 
-    def rows(self) -> dict[int, int]:
-        """Month → flights."""
-        sql = f"SELECT month, count(*) FROM {self.place}.flights GROUP BY month"
-        return {int(month): int(count) for month, count in common.query(self.trino, sql)}
+    def rows(self, by: Sequence[str]) -> dict[Place, int]:
+        """The flights of each month, or of each month and day."""
+        names = ", ".join(by)
+        sql = f"SELECT {names}, count(*) FROM {self.place}.flights GROUP BY {names}"
+        found = common.query(self.trino, sql)
+        return {tuple(int(number) for number in place): int(count) for *place, count in found}
 
     def read(self, month: int, states: States) -> pd.DataFrame:
         """The flights of a month in the order in which they were to leave; the tables have these columns."""

@@ -41,7 +41,7 @@ def keep(watch: Watch, look: Look) -> str:
             log(
                 "changed", window=verdict.window, what=f"{verdict.subject}/{verdict.about}", says=verdict.says
             )
-    if watch.settings.report and look.rows[int(look.current)]:
+    if watch.settings.report and look.rows[look.current]:
         tell_people(watch, look)
     return place
 
@@ -50,11 +50,8 @@ def tell_people(watch: Watch, look: Look) -> None:
     """A page in MLflow on the current window. That it could not be made is told, and is no reason to stop."""
     settings = watch.settings
     try:
-        before, now = (
-            watch.columns(watch.lake.read(month, watch.states))
-            for month in (settings.last_reference, int(look.current))
-        )
-        html = page(before, now)
+        before, now = watch.lake.read(settings.last_reference, watch.states), watch.read(look.current)
+        html = page(watch.columns(before), watch.columns(now))
         if html is None:
             return
         mlflow = common.mlflow()

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from workloads.common import HopelessError, digest
-from workloads.watch_drift.distributions import Column, Numbers, column_of, from_kept
+from workloads.watch_drift.distributions import Column, Numbers, column_of, from_kept, rest_of
 from workloads.watch_drift.measures import measure
 
 FORMAT = "seatrial.drift/v1"
@@ -54,11 +54,14 @@ class Reference:
                 f"the reference has the period {', '.join(periods) or 'none'}; what is usual between periods "
                 "takes two, for example the months 1 and 2"
             )
-        columns = {str(name): column_of(rows[name]) for name in rows}
+        whole = {str(name): column_of(rows[name]) for name in rows}
+        columns = {name: column.thinned() for name, column in whole.items()}
         seasons: dict[str, dict[str, float]] = {name: defaultdict(float) for name in columns}
         for here in periods.values():
-            for name in columns:
-                measured = measure(column_of(rows.loc[~here, name]), rows.loc[here, name])
+            period = rows[here]
+            for name, column in whole.items():
+                rest = rest_of(column, column_of(period[name]))
+                measured = measure(rest, period[name])
                 for effect, size in {**measured.effects, "nulls": abs(measured.nulls)}.items():
                     seasons[name][effect] = max(seasons[name][effect], size)
         plain = {name: dict(effects) for name, effects in seasons.items()}

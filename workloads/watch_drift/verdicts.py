@@ -59,6 +59,11 @@ class Verdict:
     limits: dict[str, float] = field(default_factory=dict)
     """Beyond which each effect is a change."""
 
+    @property
+    def of(self) -> tuple[str, str, str]:
+        """What it is on, in any window."""
+        return self.kind, self.subject, self.about
+
 
 def judge(
     reference: Reference, window: str, rows: pd.DataFrame, limits: Limits = Limits(), least_rows: int = 200

@@ -1,6 +1,6 @@
-"""One watch: its reference, which it learns once and keeps, and a look at the months that there are."""
+"""One watch: its reference, which it learns once and keeps, and a look at the windows that there are."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,7 @@ from workloads.watch_drift.flights import FEATURES, SCORE, Lake, States, feature
 from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Given, Model, late
 from workloads.watch_drift.reference import Reference, sliding
 from workloads.watch_drift.verdicts import Verdict, judge, starved
-
-DAYS, STEP = 30, 10
-"""Length of the reference's periods, which is a month's, and days from one's beginning to the next one's."""
+from workloads.watch_drift.windows import month_of
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,20 @@ class Look:
 
     snapshot: str
     """Of the flights."""
-    rows: Mapping[int, int]
-    """Watched month → its flights."""
+    rows: Mapping[str, int]
+    """Watched window → its flights."""
     verdicts: list[Verdict]
     current: str
     """The window that matters now: the last with flights, or the one at which the feed starved."""
+    judged: Collection[str] = ()
+    """The windows that columns were judged of."""
 
     def of_current(self) -> list[Verdict]:
         return [verdict for verdict in self.verdicts if verdict.window == self.current]
+
+    def times(self, verdict: Verdict) -> int:
+        """How many windows have changed in what this verdict is about."""
+        return sum(each.changed for each in self.verdicts if each.of == verdict.of)
 
 
 class Watch:
@@ -55,6 +59,7 @@ class Watch:
             "catalog": settings.catalog,
             "schema": settings.schema,
             "months": settings.reference_months,
+            "window": settings.window,
             "model": settings.model,
             "version": self.model.version if self.model else "",
             "predictions": settings.predictions,
@@ -83,7 +88,7 @@ class Watch:
         log("learned", rows=len(rows), columns=watched.shape[1])
         return Reference.learn(
             watched,
-            sliding(dates, DAYS, STEP),
+            sliding(dates, self.settings.windows.days, self.settings.windows.step),
             predictions=[name for name in (PREDICTION, RESIDUAL) if name in watched],
             about=about,
         )
@@ -92,35 +97,56 @@ class Watch:
         """What is watched of these flights."""
         return features(rows).assign(**self.model.columns(rows) if self.model else {})
 
+    def read(self, window: str) -> pd.DataFrame:
+        """The flights of a window that has some, as the last look found them."""
+        rows = self.lake.read(month_of(window), self.states)
+        return self.settings.windows.split(rows)[window]
+
     def look(self) -> Look:
-        """The verdicts on all watched months; those of the look before, where the tables are as they were."""
+        """The verdicts on watched windows; those of the look before, where the tables are as they were."""
         states = self.lake.states()
         if self.last and self.states == states:
             return self.last
-        counts = self.lake.rows()
-        months = self.settings.watched_months
-        there = {month: counts.get(month, 0) for month in months}
-        feed = starved(str(months[-1]), list(there.values()))
-        filled = [month for month in months if there[month]]
-        days = new_detector()
-        found = [verdict for month in filled for verdict in self._judge(month, states, days)] + [feed]
-        current = str(filled[-1]) if filled and not feed.changed else feed.window
-        self.last, self.states = Look(states["flights"].snapshot, there, found, current), states
+        windows = self.settings.windows
+        there = windows.counted(self.settings.watched_months, self.lake.rows(windows.by))
+        feed = starved(list(there)[-1], list(there.values()))
+        filled = [window for window, flights in there.items() if flights]
+        judged, days = filled[-windows.most :], new_detector()
+        found = [
+            verdict
+            for month in sorted({month_of(window) for window in filled})
+            for verdict in self._judge(month, states, judged, days)
+        ]
+        current = filled[-1] if filled and not feed.changed else feed.window
+        self.last = Look(states["flights"].snapshot, there, [*found, feed], current, judged)
+        self.states = states
         return self.last
 
-    def _judge(self, month: int, states: States, detector: EDetector) -> list[Verdict]:
+    def _judge(
+        self, month: int, states: States, judged: Collection[str], detector: EDetector
+    ) -> Iterator[Verdict]:
+        """On the windows of a month that are to be judged. The detector follows the days of all months."""
         rows = self.lake.read(month, states)
-        window = str(month)
-        found = judge(
-            self.reference, window, self.columns(rows), self.settings.limits, self.settings.least_rows
-        )
-        if {"month", "day", "hour", "arr_delay"} <= set(rows):
-            days = alarms(self.days, rows, late(rows, self.settings.late_minutes), detector)
-            says = (
-                f"days unlike those of the reference until {', '.join(days)}" if days else "as the reference"
-            )
-            found.append(Verdict(window, "stream", "late", "days", bool(days), says))
-        return found
+        days = self._alarms(rows, detector)
+        parts = self.settings.windows.split(rows)
+        own = {window: part.index for window, part in parts.items() if window in judged}
+        columns = self.columns(rows) if own else rows
+        limits, least = self.settings.limits, self.settings.least_rows
+        for window, part in own.items():
+            yield from judge(self.reference, window, columns.loc[part], limits, least)
+            if days is not None:
+                yield self._of_days(window, days)
+
+    def _alarms(self, rows: pd.DataFrame, detector: EDetector) -> list[str] | None:
+        """The days of an alarm, like `07-24`; None where a column is missing that tells."""
+        if not {"month", "day", "hour", "arr_delay"} <= set(rows):
+            return None
+        return alarms(self.days, rows, late(rows, self.settings.late_minutes), detector)
+
+    def _of_days(self, window: str, days: list[str]) -> Verdict:
+        own = [day for day in days if self.settings.windows.of_day(day) == window]
+        says = f"days unlike those of the reference until {', '.join(own)}" if own else "as the reference"
+        return Verdict(window, "stream", "late", "days", bool(own), says)
 
 
 class Store:
