@@ -175,6 +175,18 @@ def test_weather_that_changed_is_looked_at(watch: Watch, database: Database) -> 
     assert ("humid", "nulls") in said(watch.look())
 
 
+def test_each_detector_that_is_chosen_has_a_verdict_with_its_name(database: Database) -> None:
+    chosen = replace(SMALL, detector="e,adwin")
+    watch = Watch(chosen, database.lake(), Store(Objects(), "b", "flights"), None)
+    watch.look()
+    database.change("UPDATE iceberg.nycflights13.flights SET arr_delay = arr_delay + 30")
+    found = {(each.window, each.about): each for each in watch.look().verdicts if each.kind == "stream"}
+    names = ("days by e", "days by adwin")
+    assert set(found) == {(window, name) for window in ("3", "4") for name in names}
+    assert all(found["3", name].changed for name in names)
+    assert "days unlike those of the reference until 03-" in found["3", "days by adwin"].says
+
+
 def test_a_restart_takes_the_reference_that_was_kept(database: Database) -> None:
     objects = Objects()
     first = Watch(SMALL, database.lake(), Store(objects, "b", "flights"), None)
@@ -531,6 +543,7 @@ def test_without_evidently_there_is_no_page_and_its_failure_is_told(tmp_path: Pa
         ("last_watched=6", "must be first_watched or later"),
         ("every=0", "must be above 0"),
         ("window=week", "must be one of month, day"),
+        ("detector=ddm", "must be of e, adwin, kswin, page_hinkley"),
         ("predictions=x,model=y", "must be empty where a model is asked anew"),
         ("level=1", "must be from 0 to 1"),
         ("least_rows=5", "must be at least 50"),

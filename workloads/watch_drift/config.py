@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from workloads.common import HopelessError
+from workloads.watch_drift.detectors import OF_DAYS
 from workloads.watch_drift.verdicts import Limits
 from workloads.watch_drift.windows import WINDOWS, Windows
 
@@ -34,6 +35,9 @@ class WatchDrift:
     serves: str = "delay"
     """The name under which the watched model is served: the label `model` of metrics and alerts, by which the
     reaction knows what is to be trained anew. Without it they have none."""
+    detector: str = "e"
+    """What follows the share of late flights day by day: `e`, `adwin`, `kswin` or `page_hinkley`; or several,
+    as in `e,adwin`."""
     late_minutes: int = 15
     """What the model calls late: from it come the residuals of its predictions."""
     every: float = 60.0
@@ -63,6 +67,7 @@ class WatchDrift:
             ("window", self.window in WINDOWS, f"one of {', '.join(WINDOWS)}"),
             ("predictions", not (self.predictions and self.model), "empty where a model is asked anew"),
             ("last_watched", self.first_watched <= self.last_watched, "first_watched or later"),
+            ("detector", {*self.detectors} <= set(OF_DAYS), f"of {', '.join(OF_DAYS)}"),
             ("every", self.every > 0, "above 0"),
             ("feed_seconds", self.feed_seconds >= 0, "at least 0"),
             ("least_rows", self.least_rows >= 50, "at least 50"),
@@ -74,6 +79,10 @@ class WatchDrift:
     @property
     def limits(self) -> Limits:
         return Limits(self.level, self.ks, self.wasserstein, self.psi, self.unknown, self.nulls)
+
+    @property
+    def detectors(self) -> list[str]:
+        return self.detector.split(",")
 
     @property
     def windows(self) -> Windows:

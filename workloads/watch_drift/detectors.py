@@ -3,7 +3,7 @@
 `usual.py` makes surprises. A raw value that has a course over the day is none: see `page_hinkley`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from workloads.common import HopelessError
@@ -63,13 +63,45 @@ def page_hinkley() -> Detector:
     return OfRiver(PageHinkley())
 
 
+def _e_of_days() -> Detector:
+    """With 1000 days between false alarms, in the mean, where days do not depend on each other; they do a
+    little.
+    """
+    return EDetector(1000.0)
+
+
+def _adwin_of_days() -> Detector:
+    """Looks each day, not every 32nd."""
+    from river.drift import ADWIN
+
+    return OfRiver(ADWIN(clock=1))
+
+
+def _kswin_of_days() -> Detector:
+    """The last 30 days against 30 of the 90 before."""
+    from river.drift import KSWIN
+
+    return OfRiver(KSWIN(alpha=1e-4, window_size=120, stat_size=30, seed=13))
+
+
+def _page_hinkley_of_days() -> Detector:
+    """Its threshold is in surprises: twelve days of the largest, or as much in more days."""
+    from river.drift import PageHinkley
+
+    return OfRiver(PageHinkley(delta=0.1, threshold=12.0))
+
+
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "e": e_detector, "adwin": adwin, "kswin": kswin, "page_hinkley": page_hinkley,
+}  # fmt: skip
+"""Of events, of which there are hundreds a day."""
+OF_DAYS: dict[str, Callable[[], Detector]] = {
+    "e": _e_of_days, "adwin": _adwin_of_days, "kswin": _kswin_of_days, "page_hinkley": _page_hinkley_of_days,
 }  # fmt: skip
 
 
 def detector(name: str) -> Detector:
-    """A new one.
+    """A new one, of events.
 
     Raises:
         HopelessError: there is none of this name.
@@ -77,3 +109,12 @@ def detector(name: str) -> Detector:
     if name not in DETECTORS:
         raise HopelessError(f"there is no detector '{name}'; there are: {', '.join(DETECTORS)}")
     return DETECTORS[name]()
+
+
+def of_days(name: str, usual: Iterable[float]) -> Detector:
+    """A new one, of days. Those of river's learn what is usual from the surprises of days that were so."""
+    made = OF_DAYS[name]()
+    if isinstance(made, OfRiver):
+        for surprise in usual:
+            made.update(surprise)
+    return made

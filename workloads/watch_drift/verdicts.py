@@ -50,7 +50,7 @@ class Verdict:
     subject: str
     """A column; of a feed `rows`, of a stream what happened."""
     about: str
-    """`values`, `nulls`; `missing`, `type`, `extra`; `starved`, `few`; `days`."""
+    """`values`, `nulls`; `missing`, `type`, `extra`; `starved`, `few`; `days by` a detector."""
     changed: bool
     says: str
     p: float = 1.0

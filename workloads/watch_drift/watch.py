@@ -10,11 +10,11 @@ from workloads import common
 from workloads.common import HopelessError, log
 from workloads.train_delay.features import KEY
 from workloads.watch_drift.config import WatchDrift
-from workloads.watch_drift.days import UsualDays, alarms, new_detector
-from workloads.watch_drift.e_detector import EDetector
+from workloads.watch_drift.days import UsualDays, alarms, streams
 from workloads.watch_drift.flights import FEATURES, SCORE, Lake, States, features
 from workloads.watch_drift.predictions import PREDICTION, RESIDUAL, Given, Model, late
 from workloads.watch_drift.reference import Reference, sliding
+from workloads.watch_drift.stream import Stream
 from workloads.watch_drift.verdicts import Verdict, judge, starved
 from workloads.watch_drift.windows import month_of
 
@@ -111,11 +111,11 @@ class Watch:
         there = windows.counted(self.settings.watched_months, self.lake.rows(windows.by))
         feed = starved(list(there)[-1], list(there.values()))
         filled = [window for window, flights in there.items() if flights]
-        judged, days = filled[-windows.most :], new_detector()
+        judged, followed = filled[-windows.most :], streams(self.days, self.settings.detectors)
         found = [
             verdict
             for month in sorted({month_of(window) for window in filled})
-            for verdict in self._judge(month, states, judged, days)
+            for verdict in self._judge(month, states, judged, followed)
         ]
         current = filled[-1] if filled and not feed.changed else feed.window
         self.last = Look(states["flights"].snapshot, there, [*found, feed], current, judged)
@@ -123,30 +123,29 @@ class Watch:
         return self.last
 
     def _judge(
-        self, month: int, states: States, judged: Collection[str], detector: EDetector
+        self, month: int, states: States, judged: Collection[str], followed: Mapping[str, Stream]
     ) -> Iterator[Verdict]:
-        """On the windows of a month that are to be judged. The detector follows the days of all months."""
+        """On the windows of a month that are to be judged. The streams go on, month after month."""
         rows = self.lake.read(month, states)
-        days = self._alarms(rows, detector)
+        days = self._alarms(rows, followed)
         parts = self.settings.windows.split(rows)
         own = {window: part.index for window, part in parts.items() if window in judged}
         columns = self.columns(rows) if own else rows
         limits, least = self.settings.limits, self.settings.least_rows
         for window, part in own.items():
             yield from judge(self.reference, window, columns.loc[part], limits, least)
-            if days is not None:
-                yield self._of_days(window, days)
+            yield from (self._of_days(window, name, alarms) for name, alarms in days.items())
 
-    def _alarms(self, rows: pd.DataFrame, detector: EDetector) -> list[str] | None:
-        """The days of an alarm, like `07-24`; None where a column is missing that tells."""
+    def _alarms(self, rows: pd.DataFrame, followed: Mapping[str, Stream]) -> dict[str, list[str]]:
+        """For each detector the days of an alarm; none of them where a column is missing that tells."""
         if not {"month", "day", "hour", "arr_delay"} <= set(rows):
-            return None
-        return alarms(self.days, rows, late(rows, self.settings.late_minutes), detector)
+            return {}
+        return alarms(self.days, rows, late(rows, self.settings.late_minutes), followed)
 
-    def _of_days(self, window: str, days: list[str]) -> Verdict:
+    def _of_days(self, window: str, detector: str, days: list[str]) -> Verdict:
         own = [day for day in days if self.settings.windows.of_day(day) == window]
         says = f"days unlike those of the reference until {', '.join(own)}" if own else "as the reference"
-        return Verdict(window, "stream", "late", "days", bool(own), says)
+        return Verdict(window, "stream", "late", f"days by {detector}", bool(own), says)
 
 
 class Store:
