@@ -188,6 +188,32 @@ def test_what_is_unknown_is_named_and_its_share_decides() -> None:
     assert ("dest", "values") in changed(judge(reference(), "11", window))
 
 
+@cache
+def held_out() -> list[tuple[Reference, pd.DataFrame]]:
+    """Twenty clean windows, each with a reference that never saw its weeks, of which every fifth is held out:
+    four of these weeks, or as many of their days, drawn by lot.
+    """
+    rows = real_flights.months(1, 6).reset_index(drop=True)
+    watched, dates = flights.features(rows), real_flights.dates(rows)
+    week = (dates - dates.min()).dt.days.to_numpy() // 7
+    found = []
+    for fold in range(5):
+        out = week % 5 == fold
+        learned = Reference.learn(watched[~out], sliding(dates[~out], 30, 10))
+        for number in range(4):
+            dice = np.random.default_rng([SEED, fold, number])
+            own, many = (week, 4) if number % 2 else (dates.to_numpy(), 28)
+            chosen = dice.choice(np.unique(own[out]), many, replace=False)
+            found.append((learned, watched[np.isin(own, chosen)]))
+    return found
+
+
+def test_twenty_clean_windows_that_set_no_limit_raise_at_most_one_alarm() -> None:
+    alarms = [found for learned, window in held_out() if (found := changed(judge(learned, "w", window)))]
+    assert len(held_out()) == 20
+    assert len(alarms) <= 1, alarms
+
+
 def clean(number: int) -> pd.DataFrame:
     """Thirty days of the reference, or four of its weeks."""
     dice = np.random.default_rng([SEED, number])
@@ -196,15 +222,6 @@ def clean(number: int) -> pd.DataFrame:
         return real_flights.resampled(rows, 30, dice)
     week = real_flights.dates(rows).dt.isocalendar().week
     return rows[week.isin(dice.choice(week.unique(), 4, replace=False))]
-
-
-def test_twenty_clean_windows_raise_at_most_one_alarm() -> None:
-    alarms = [
-        found
-        for number in range(20)
-        if (found := changed(judge(reference(), f"{number}", flights.features(clean(number)))))
-    ]
-    assert len(alarms) <= 1, alarms
 
 
 def moved(name: str, deviations: float) -> Change:
@@ -225,7 +242,7 @@ def lost(name: str, share: float) -> Change:
 
 CHANGES: dict[str, tuple[Change, tuple[str, str]]] = {
     "mean": (moved("dep_delay", 0.5), ("dep_delay", "values")),
-    "mean of what has seasons": (moved("humid", 0.6), ("humid", "values")),
+    "mean of what has seasons": (moved("humid", 0.8), ("humid", "values")),
     "scale": (spread("distance", 1.5), ("distance", "values")),
     "mix": (mixed("carrier", "UA", 0.3), ("carrier", "values")),
     "nulls": (lost("distance", 0.1), ("distance", "nulls")),

@@ -543,6 +543,7 @@ def test_without_evidently_there_is_no_page_and_its_failure_is_told(tmp_path: Pa
         ("last_watched=6", "must be first_watched or later"),
         ("every=0", "must be above 0"),
         ("window=week", "must be one of month, day"),
+        ("season=0.5", "must be at least 1"),
         ("detector=ddm", "must be of e, adwin, kswin, page_hinkley"),
         ("predictions=x,model=y", "must be empty where a model is asked anew"),
         ("level=1", "must be from 0 to 1"),
@@ -555,13 +556,13 @@ def test_a_setting_that_does_not_fit_is_refused_before_anything_is_deployed(sett
         workloads.manifest("watch_drift", IMAGE, arguments=given)
 
 
-NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls")
+NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls", "season")
 
 
 def test_each_limit_can_be_set() -> None:
-    given = [f"{name}=0.{number}" for number, name in enumerate(NAMES, 1)]
+    given = [f"{name}={number + 10 * (name == 'season')}e-1" for number, name in enumerate(NAMES, 1)]
     chosen = changed(SMALL, given).limits
-    assert [getattr(chosen, name) for name in NAMES] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert [getattr(chosen, name) for name in NAMES] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.7]
 
 
 def test_it_serves_metrics_that_prometheus_finds_with_its_rules() -> None:

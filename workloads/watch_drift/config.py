@@ -1,6 +1,6 @@
 """What is watched, against which months, and from when on a difference is one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from workloads.common import HopelessError
 from workloads.watch_drift.detectors import OF_DAYS
@@ -59,6 +59,7 @@ class WatchDrift:
     psi: float = Limits.psi
     unknown: float = Limits.unknown
     nulls: float = Limits.nulls
+    season: float = Limits.season
 
     def __post_init__(self) -> None:
         for name, fits, wanted in (
@@ -71,6 +72,7 @@ class WatchDrift:
             ("every", self.every > 0, "above 0"),
             ("feed_seconds", self.feed_seconds >= 0, "at least 0"),
             ("least_rows", self.least_rows >= 50, "at least 50"),
+            ("season", self.season >= 1, "at least 1"),
             ("level", 0 < self.level < 1, "from 0 to 1"),
         ):
             if not fits:
@@ -78,7 +80,7 @@ class WatchDrift:
 
     @property
     def limits(self) -> Limits:
-        return Limits(self.level, self.ks, self.wasserstein, self.psi, self.unknown, self.nulls)
+        return Limits(**{each.name: getattr(self, each.name) for each in fields(Limits)})
 
     @property
     def detectors(self) -> list[str]:

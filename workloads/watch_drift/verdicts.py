@@ -34,10 +34,13 @@ class Limits:
     """Share of rows with categories that the reference has not."""
     nulls: float = 0.05
     """Difference of the shares of missing values."""
+    season: float = 1.25
+    """Times the most that one of the reference's own periods differs by: another one may exceed it a bit."""
 
     def of(self, reference: Reference, name: str, effect: str) -> float:
-        """The floor, or what the reference's own periods reach where that is more."""
-        return max(float(getattr(self, effect)), reference.seasons.get(name, {}).get(effect, 0.0))
+        """The floor, or what periods like the reference's own may reach where that is more."""
+        reached = reference.seasons.get(name, {}).get(effect, 0.0)
+        return max(float(getattr(self, effect)), self.season * reached)
 
 
 @dataclass(frozen=True)
