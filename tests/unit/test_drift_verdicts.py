@@ -12,11 +12,11 @@ from scipy import stats
 from tests.unit import real_flights
 from workloads.common import HopelessError
 from workloads.watch_drift import distributions, flights, measures
-from workloads.watch_drift.classifier import tell_apart
+from workloads.watch_drift.classifier import Together, tell_apart
 from workloads.watch_drift.distributions import Categories, Numbers
 from workloads.watch_drift.multiple import holm
 from workloads.watch_drift.reference import Reference, sliding
-from workloads.watch_drift.verdicts import Verdict, judge, starved
+from workloads.watch_drift.verdicts import Limits, Verdict, judge, starved
 
 SEED = 20_261_127
 Change = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
@@ -189,7 +189,7 @@ def test_what_is_unknown_is_named_and_its_share_decides() -> None:
 
 
 @cache
-def held_out() -> list[tuple[Reference, pd.DataFrame]]:
+def held_out() -> list[tuple[Reference, Together, pd.DataFrame]]:
     """Twenty clean windows, each with a reference that never saw its weeks, of which every fifth is held out:
     four of these weeks, or as many of their days, drawn by lot.
     """
@@ -199,17 +199,19 @@ def held_out() -> list[tuple[Reference, pd.DataFrame]]:
     found = []
     for fold in range(5):
         out = week % 5 == fold
-        learned = Reference.learn(watched[~out], sliding(dates[~out], 30, 10))
+        periods = sliding(dates[~out], 30, 10)
+        learned = Reference.learn(watched[~out], periods)
+        together = Together.learn(watched.loc[~out, Limits().calm(learned)], periods)
         for number in range(4):
             dice = np.random.default_rng([SEED, fold, number])
             own, many = (week, 4) if number % 2 else (dates.to_numpy(), 28)
             chosen = dice.choice(np.unique(own[out]), many, replace=False)
-            found.append((learned, watched[np.isin(own, chosen)]))
+            found.append((learned, together, watched[np.isin(own, chosen)]))
     return found
 
 
 def test_twenty_clean_windows_that_set_no_limit_raise_at_most_one_alarm() -> None:
-    alarms = [found for learned, window in held_out() if (found := changed(judge(learned, "w", window)))]
+    alarms = [found for learned, _, window in held_out() if (found := changed(judge(learned, "w", window)))]
     assert len(held_out()) == 20
     assert len(alarms) <= 1, alarms
 
@@ -294,6 +296,36 @@ def test_two_windows_without_rows_are_a_feed_that_starves() -> None:
 
 
 # --- all columns together -----------------------------------------------------------------------------------
+
+
+def test_a_classifier_is_silent_on_clean_windows_and_sees_a_quarter_of_an_hour() -> None:
+    found = [together.judge("w", window, Limits()) for _, together, window in held_out()]
+    assert sum(each.changed for each in found) <= 1, [each.effects for each in found]
+    _, together, window = held_out()[0]
+    later = window.assign(dep_delay=window["dep_delay"] + 15)
+    assert together.judge("w", later, Limits()).effects["auc"] > 0.8
+    assert together.judge("w", later, Limits()).changed
+
+
+def test_a_classifier_gets_no_column_that_has_seasons() -> None:
+    """With them it tells January from June, and a shift adds nothing."""
+    calm = Limits().calm(reference())
+    assert calm == ["dep_delay", "distance", "minute_of_day", "carrier", "origin", "dest"]
+
+
+def test_carriers_that_fly_elsewhere_are_seen_by_the_classifier_alone() -> None:
+    learned, together, window = held_out()[1]
+    dice = np.random.default_rng(SEED)
+    mixed_up = window.assign(carrier=dice.permutation(window["carrier"].to_numpy()))
+    assert changed(judge(learned, "w", mixed_up)) == set()
+    assert together.judge("w", mixed_up, Limits()).changed
+
+
+def test_a_classifier_survives_json_and_judges_alike_though_a_column_is_gone() -> None:
+    _, together, window = held_out()[2]
+    again = Together.from_kept(json.loads(json.dumps(together.kept())))
+    for here in (window, window.drop(columns="carrier"), window.assign(carrier=1.0)):
+        assert again.judge("w", here, Limits()) == together.judge("w", here, Limits())
 
 
 def test_a_classifier_sees_what_no_column_shows_alone() -> None:

@@ -1,6 +1,7 @@
 """The watch as a whole, on the real flights in DuckDB in the place of Trino."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -185,6 +186,31 @@ def test_each_detector_that_is_chosen_has_a_verdict_with_its_name(database: Data
     assert set(found) == {(window, name) for window in ("3", "4") for name in names}
     assert all(found["3", name].changed for name in names)
     assert "days unlike those of the reference until 03-" in found["3", "days by adwin"].says
+
+
+def test_a_classifier_is_asked_where_it_is_wanted_and_has_the_alert_of_features(
+    database: Database,
+) -> None:
+    settings, store = replace(SMALL, classifier=True), Objects()
+    without = Watch(SMALL, database.lake(), Store(store, "b", "f"), None)
+    assert "together" not in {each.about for each in without.look().verdicts}
+    Watch(settings, database.lake(), Store(store, "b", "f"), None)
+    watch = Watch(settings, database.lake(), Store(store, "b", "f"), None)
+    before = {each.window: each for each in watch.look().verdicts if each.about == "together"}
+    database.change("UPDATE iceberg.nycflights13.flights SET dep_delay = dep_delay + 60 WHERE month = 4")
+    after = {each.window: each for each in watch.look().verdicts if each.about == "together"}
+    assert set(before) == set(after) == {"3", "4"}
+    assert before["3"] == after["3"]
+    assert after["4"].effects["auc"] > before["4"].effects["auc"] > 0.5
+    assert after["4"].changed
+    registry = CollectorRegistry()
+    Metrics(settings, registry).show(watch.look(), starving=False)
+    of = {"watch": "flights", "model": "delay", "kind": "classifier", "subject": "columns",
+          "about": "together"}  # fmt: skip
+    assert registry.get_sample_value("drift_changed", of) == 1
+    assert registry.get_sample_value("drift_effect", {**of, "effect": "auc"}) == after["4"].effects["auc"]
+    kinds = re.findall(r'kind=~?"([^"]*)"', (Path(main.__file__).parent / "alerts.yaml").read_text())
+    assert [kind for kind in kinds if re.fullmatch(kind, "classifier")] == ["feature|classifier"]
 
 
 def test_a_restart_takes_the_reference_that_was_kept(database: Database) -> None:
@@ -556,13 +582,13 @@ def test_a_setting_that_does_not_fit_is_refused_before_anything_is_deployed(sett
         workloads.manifest("watch_drift", IMAGE, arguments=given)
 
 
-NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls", "season")
+NAMES = ("level", "ks", "wasserstein", "psi", "unknown", "nulls", "auc", "season")
 
 
 def test_each_limit_can_be_set() -> None:
     given = [f"{name}={number + 10 * (name == 'season')}e-1" for number, name in enumerate(NAMES, 1)]
     chosen = changed(SMALL, given).limits
-    assert [getattr(chosen, name) for name in NAMES] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.7]
+    assert [getattr(chosen, name) for name in NAMES] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 1.8]
 
 
 def test_it_serves_metrics_that_prometheus_finds_with_its_rules() -> None:

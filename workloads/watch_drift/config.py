@@ -38,6 +38,9 @@ class WatchDrift:
     detector: str = "e"
     """What follows the share of late flights day by day: `e`, `adwin`, `kswin` or `page_hinkley`; or several,
     as in `e,adwin`."""
+    classifier: bool = False
+    """Have a classifier tell each window from the reference by all features together that have no season. The
+    reference then keeps 2000 rows of these."""
     late_minutes: int = 15
     """What the model calls late: from it come the residuals of its predictions."""
     every: float = 60.0
@@ -59,6 +62,7 @@ class WatchDrift:
     psi: float = Limits.psi
     unknown: float = Limits.unknown
     nulls: float = Limits.nulls
+    auc: float = Limits.auc
     season: float = Limits.season
 
     def __post_init__(self) -> None:

@@ -34,6 +34,9 @@ class Limits:
     """Share of rows with categories that the reference has not."""
     nulls: float = 0.05
     """Difference of the shares of missing values."""
+    auc: float = 0.6
+    """Of a classifier that tells rows of the window from those of the reference; a half is by lot. A normal
+    distribution that is moved by 0.36 of its deviation has it: Φ(0.36 / √2)."""
     season: float = 1.25
     """Times the most that one of the reference's own periods differs by: another one may exceed it a bit."""
 
@@ -42,6 +45,19 @@ class Limits:
         reached = reference.seasons.get(name, {}).get(effect, 0.0)
         return max(float(getattr(self, effect)), self.season * reached)
 
+    def of_auc(self, reached: float) -> float:
+        """The same of a classifier, which has a half where nothing differs."""
+        return max(self.auc, 0.5 + self.season * (reached - 0.5))
+
+    def calm(self, reference: Reference) -> list[str]:
+        """The features whose periods all stay within the floors: they have no season."""
+        return [
+            name
+            for name, effects in reference.seasons.items()
+            if reference.kind(name) == "feature"
+            and all(size <= getattr(self, effect) for effect, size in effects.items())
+        ]
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -49,11 +65,11 @@ class Verdict:
 
     window: str
     kind: str
-    """`feature`, `prediction`, `stream`, `schema` or `feed`."""
+    """`feature`, `prediction`, `stream`, `classifier`, `schema` or `feed`."""
     subject: str
-    """A column; of a feed `rows`, of a stream what happened."""
+    """A column; of a feed `rows`, of a stream what happened, of a classifier `columns`."""
     about: str
-    """`values`, `nulls`; `missing`, `type`, `extra`; `starved`, `few`; `days by` a detector."""
+    """`values`, `nulls`; `missing`, `type`, `extra`; `starved`, `few`; `days by` a detector; `together`."""
     changed: bool
     says: str
     p: float = 1.0

@@ -1,7 +1,7 @@
 """One watch: its reference, which it learns once and keeps, and a look at the windows that there are."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from workloads import common
 from workloads.common import HopelessError, log
 from workloads.train_delay.features import KEY
+from workloads.watch_drift.classifier import Together
 from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.days import UsualDays, alarms, streams
 from workloads.watch_drift.flights import FEATURES, SCORE, Lake, States, features
@@ -49,6 +50,8 @@ class Watch:
         self.reference = store.get(self.identity()) or self._learn()
         store.put(self.reference)
         self.days = UsualDays.from_kept(self.reference.about["days"])
+        kept = self.reference.about.get("together")
+        self.together = Together.from_kept(kept) if kept else None
         self.last: Look | None = None
         self.states: States = {}
 
@@ -60,6 +63,7 @@ class Watch:
             "schema": settings.schema,
             "months": settings.reference_months,
             "window": settings.window,
+            "classifier": settings.classifier,
             "model": settings.model,
             "version": self.model.version if self.model else "",
             "predictions": settings.predictions,
@@ -84,14 +88,16 @@ class Watch:
             )
         dates = pd.to_datetime(rows[["year", "month", "day"]].astype("int64"))
         days = UsualDays.learn(rows, late(rows, self.settings.late_minutes))
+        periods = sliding(dates, self.settings.windows.days, self.settings.windows.step)
         about = {"identity": self.identity(), "snapshot": states["flights"].snapshot, "days": days.kept()}
+        predictions = [name for name in (PREDICTION, RESIDUAL) if name in watched]
+        learned = Reference.learn(watched, periods, predictions=predictions, about=about)
+        calm = self.settings.limits.calm(learned)
+        if self.settings.classifier and calm:
+            together = Together.learn(watched[calm], periods)
+            learned = replace(learned, about={**about, "together": together.kept()})
         log("learned", rows=len(rows), columns=watched.shape[1])
-        return Reference.learn(
-            watched,
-            sliding(dates, self.settings.windows.days, self.settings.windows.step),
-            predictions=[name for name in (PREDICTION, RESIDUAL) if name in watched],
-            about=about,
-        )
+        return learned
 
     def columns(self, rows: pd.DataFrame) -> pd.DataFrame:
         """What is watched of these flights."""
@@ -134,6 +140,8 @@ class Watch:
         limits, least = self.settings.limits, self.settings.least_rows
         for window, part in own.items():
             yield from judge(self.reference, window, columns.loc[part], limits, least)
+            if self.together and len(part) >= least:
+                yield self.together.judge(window, columns.loc[part], limits)
             yield from (self._of_days(window, name, alarms) for name, alarms in days.items())
 
     def _alarms(self, rows: pd.DataFrame, followed: Mapping[str, Stream]) -> dict[str, list[str]]:
