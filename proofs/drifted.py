@@ -1,11 +1,13 @@
 """The drift watch of the proofs' own: its flights and scores, how they are disturbed, and what it says."""
 
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from trino.exceptions import TrinoUserError
@@ -19,6 +21,7 @@ from proofs.shipped import NOT_MADE_YET
 from workloads.ingest_flights import config as ingest
 from workloads.train_delay.features import KEY
 from workloads.watch_drift import config, table
+from workloads.watch_drift.config import WatchDrift
 from workloads.watch_drift.flights import FLIGHT_COLUMNS, SCORE
 
 NAME = "probe-watch-drift"
@@ -29,7 +32,7 @@ SERVES = "probe-drift"
 SETTINGS = replace(
     config.reference(),
     name=WATCH, schema=WATCH, last_reference=3, first_watched=4, last_watched=6, serves=SERVES,
-    predictions="predictions", every=2.0, report=False,
+    predictions="predictions", every=2.0, report=False, experiment=probe.EXPERIMENT,
 )  # fmt: skip
 SOURCE = f"{SETTINGS.catalog}.{ingest.SCHEMA}"
 PLACE = f"{SETTINGS.catalog}.{WATCH}"
@@ -64,7 +67,7 @@ def flights_sql(condition: str) -> str:
 
 
 @contextmanager
-def watching(platform: Platform) -> Iterator["Look"]:
+def watching(platform: Platform, settings: WatchDrift = SETTINGS) -> Iterator["Look"]:
     """The watch, its flights and their scores, from which nothing has drifted; yields its first look when
     Prometheus tells it and has the alerts. Nothing is left afterwards.
     """
@@ -79,7 +82,7 @@ def watching(platform: Platform) -> Iterator["Look"]:
         platform.sql(
             f"CREATE TABLE {PREDICTIONS} AS SELECT {', '.join(KEY)}, {SCORED} AS {SCORE} FROM {FLIGHTS}"
         )
-        client.deploy(platform, NAME, objects(platform), deadline=300)
+        client.deploy(platform, NAME, objects(platform, settings), deadline=300)
         found = next_look(platform)
         until(lambda: loaded(platform), f"Prometheus to load the alerts of {WATCH}", PATIENCE)
         until(lambda: bool(told(platform)), f"Prometheus to show what {WATCH} found", PATIENCE)
@@ -103,8 +106,8 @@ def remove(platform: Platform) -> None:
     platform.s3().delete_object(Bucket=platform.access["S3_BUCKET"], Key=f"drift/{WATCH}/reference.json")
 
 
-def objects(platform: Platform) -> list[dict[str, Any]]:
-    given = {name: getattr(SETTINGS, name) for name in SETTINGS.__dataclass_fields__}
+def objects(platform: Platform, settings: WatchDrift = SETTINGS) -> list[dict[str, Any]]:
+    given = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
     usual = config.reference()
     changes = [
         f"{name}={json.dumps(value) if isinstance(value, bool) else value}"
@@ -160,6 +163,11 @@ def refill(platform: Platform) -> None:
     """They get them again."""
     names = ", ".join((*FLIGHT_COLUMNS, "time_hour"))
     platform.sql(f"INSERT INTO {FLIGHTS} ({names}) {flights_sql(f'month + later >= {CUT[0]}')}")
+
+
+def due(platform: Platform, seconds: float) -> None:
+    """Flights are due in so many seconds from now on; none come."""
+    client.deploy(platform, NAME, objects(platform, replace(SETTINGS, feed_seconds=seconds)), deadline=300)
 
 
 def rows(platform: Platform, months: Iterable[int]) -> int:
@@ -276,6 +284,20 @@ def snapshot(platform: Platform) -> str:
     return str(found)
 
 
+def page(platform: Platform) -> str | None:
+    """The page for people on the flights as they are, which is taken out of MLflow again; None where there is
+    none.
+    """
+    mlflow = platform.mlflow()
+    wanted = f"tags.snapshot_id = '{snapshot(platform)}'"
+    html = None
+    for run in mlflow.search_runs([probe.experiment(mlflow)], wanted):
+        with tempfile.TemporaryDirectory() as folder:
+            html = Path(mlflow.download_artifacts(run.info.run_id, "drift.html", folder)).read_text()
+        mlflow.delete_run(run.info.run_id)
+    return html
+
+
 # --- what Prometheus says -----------------------------------------------------------------------------------
 
 
@@ -315,6 +337,16 @@ def rules(platform: Platform) -> dict[str, dict[str, Any]]:
         for rule in group["rules"]
         if f'watch="{WATCH}"' in rule["query"]
     }
+
+
+def until_starved(platform: Platform) -> None:
+    """Wait until Prometheus shows that the feed starves."""
+    query = f'drift_starved{{watch="{WATCH}", model="{SERVES}"}} == 1'
+    until(
+        lambda: bool(platform.prometheus("query", query=query)["result"]),
+        "Prometheus to show that flights are due which do not come",
+        PATIENCE,
+    )
 
 
 def loaded(platform: Platform) -> bool:

@@ -1,6 +1,7 @@
 """Flights that are no longer like those of the training are told of, and so is their absence."""
 
 import time
+from dataclasses import replace
 
 from client import Platform
 from proofs import drifted
@@ -14,6 +15,8 @@ STARVED = ("rows", "starved")
 SCORES = {("prediction", "values"), ("residual", "values")}
 WATCHED = {str(month) for month in drifted.SETTINGS.watched_months}
 LAST = str(drifted.LAST)
+PAGE = 1_000_000, 50_000_000
+"""Characters of a page: Evidently's own program in it has 3.5 million."""
 
 
 @proof("drift")
@@ -83,10 +86,15 @@ def a_column_that_is_gone_is_named(platform: Platform, check: Check) -> None:
 @proof("drift", needs=[CALLED])
 def a_feed_that_is_cut_is_told_of(platform: Platform, check: Check) -> None:
     """Two months without flights are no silence: the watch says that it starves, and says nothing of columns,
-    until flights come again.
+    until flights come again. So are flights that are due and do not come. In MLflow people have a page.
     """
     require_part(platform, check)
-    with drifted.watching(platform) as clean:
+    with drifted.watching(platform, replace(drifted.SETTINGS, report=True)) as clean:
+        page = drifted.page(platform) or ""
+        begin = page.lstrip()[:15].lower()
+        check.equal(begin, "<!doctype html>", "MLflow has a page for people, of HTML")
+        check(drifted.SHIFTED in page, "the page is on the columns of the flights")
+        check(PAGE[0] < len(page) < PAGE[1], "its size is that of one by Evidently", size=len(page))
         check(drifted.rows(platform, drifted.CUT) > 0, "the last two months have flights")
         began = time.time()
         drifted.cut(platform)
@@ -101,6 +109,13 @@ def a_feed_that_is_cut_is_told_of(platform: Platform, check: Check) -> None:
         drifted.refill(platform)
         check.equal(drifted.next_look(platform, found).changed, set(), "with flights again it is as before")
         drifted.end(platform, alert, began)
+        drifted.due(platform, 1)
+        drifted.until_starved(platform)
+        check.equal(
+            drifted.look_now(platform).changed,
+            set(),
+            "flights that are due and do not come are told of, though each month has flights",
+        )
 
 
 @proof("drift", needs=[CALLED])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace as Some
 from typing import Any
 
@@ -28,8 +29,10 @@ from tests.unit import real_flights
 from tests.unit.lake import Lake
 from tests.unit.objects import Objects
 from workloads.common import WorkloadError
+from workloads.settings import stated
 from workloads.train_delay.features import WEATHER
-from workloads.watch_drift import flights, table
+from workloads.watch_drift import config, flights, table
+from workloads.watch_drift.main import Feed
 from workloads.watch_drift.metrics import Metrics
 from workloads.watch_drift.predictions import Given
 from workloads.watch_drift.watch import Store, Watch
@@ -52,6 +55,7 @@ CONDITIONS = {
     "SchemaChanged": ("drift_changed", {"kind": "schema"}),
     "DriftDetectorStarved": ("drift_starved", {}),
 }
+PAGE = f"\n<!DOCTYPE html>{drifted.SHIFTED}" + "x" * 2_000_000
 
 
 class Here:
@@ -72,6 +76,10 @@ class Here:
         self.history: list[tuple[float, str, str]] = []
         self.received: list[dict[str, Any]] = []
         self.calls_more: tuple[str, str] | None = None
+        self.settings = drifted.SETTINGS
+        self.page, self.pages = PAGE, dict[str, str]()
+        """What Evidently would make, and what MLflow has, by snapshot."""
+        self.clock = time.monotonic
         self._load()
         self.lake.after = self._commit
         self.prometheus_thread = threading.Thread(target=self._evaluate)
@@ -110,8 +118,25 @@ class Here:
     def s3(self) -> Any:
         return self.store
 
+    def mlflow(self) -> Any:
+        def found(experiments: list[str], wanted: str) -> list[Any]:
+            assert experiments == ["7"]
+            return [Some(info=Some(run_id=each)) for each in self.pages if wanted.endswith(f"'{each}'")]
+
+        def download(run: str, name: str, folder: str) -> str:
+            (Path(folder) / name).write_text(self.pages[run])
+            return f"{folder}/{name}"
+
+        return Some(
+            get_experiment_by_name=lambda name: Some(experiment_id="7") if name == "probes" else None,
+            search_runs=found, download_artifacts=download, delete_run=self.pages.pop,
+        )  # fmt: skip
+
     def deploy(self, _: Any, name: str, objects: list[Any], deadline: float) -> None:
+        self.delete(None, name)
         self.objects = {each["kind"]: each for each in objects}
+        (pod,) = self.objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+        self.settings = stated(config.reference(), pod["command"])
         self.over.clear()
         self.registry = CollectorRegistry()
         self.watch = threading.Thread(target=self._look)
@@ -125,9 +150,9 @@ class Here:
 
     def _look(self) -> None:
         """As the workload does it."""
-        settings = drifted.SETTINGS
+        settings = self.settings
         watch, kept = None, None
-        metrics = Metrics(settings, self.registry)
+        metrics, feed = Metrics(settings, self.registry), Feed(settings.feed_seconds, self.clock)
         while not self.over.wait(0.05):
             try:
                 store = Store(self.store, "datasets", settings.name)
@@ -138,7 +163,9 @@ class Here:
                         self._call_more(look)
                     table.write(self.lake, settings, look, watch.reference.sha256, datetime.now(UTC))
                     kept = look
-                metrics.show(look, starving=False)
+                    if settings.report and self.page and look.rows[look.current]:
+                        self.pages[look.snapshot] = self.page
+                metrics.show(look, feed.starves(sum(look.rows.values())))
             except WorkloadError:
                 continue
 
@@ -215,7 +242,10 @@ class Here:
             return {"scrapePools": ["podMonitor/workloads/another/0", *pools]}
         if path == "query":
             assert f'watch="{drifted.WATCH}"' in asked["query"]
-            series = self._samples("drift_changed")
+            if "drift_starved" in asked["query"]:
+                series = [each for each in self._samples("drift_starved") if float(each["value"]) == 1]
+            else:
+                series = self._samples("drift_changed")
             return {"result": [{"metric": each, "value": [0, each["value"]]} for each in series]}
         # What was evaluated last holds until the next time.
         start, end = float(asked["start"]) - 0.05, float(asked["end"])
@@ -271,6 +301,7 @@ def test_they_pass_where_it_holds_and_leave_nothing(platform: Here, name: str) -
     assert HOLDS <= way["took"] < 5
     assert way["allowed"] == pytest.approx(0.1 + EVERY + HOLDS + 0.7)
     assert platform.store.kept == {}
+    assert "1" not in platform.pages, "the page that was read"
     left = platform.lake.rows("SELECT table_schema, table_name FROM information_schema.tables")
     assert {schema for schema, _ in left} == {"nycflights13"}, left
 
@@ -340,6 +371,25 @@ def test_an_alert_about_another_model_is_found_out(
 
     monkeypatch.setattr(platform, "_receive", renamed)
     assert words in proven(platform, name).cause
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("", "not so: MLflow has a page for people"),
+        (f"<!DOCTYPE html>{drifted.SHIFTED}", "not so: its size is that of one by Evidently"),
+        (PAGE.replace(drifted.SHIFTED, ""), "not so: the page is on the columns of the flights"),
+    ],
+)
+def test_a_page_that_is_none_is_found_out(platform: Here, page: str, words: str) -> None:
+    platform.page = page
+    assert words in proven(platform, FEED).cause
+
+
+def test_a_clock_that_stands_still_is_found_out(platform: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform.clock = lambda: 0.0
+    monkeypatch.setattr(drifted, "PATIENCE", 5)
+    assert "for Prometheus to show that flights are due" in proven(platform, FEED).cause
 
 
 def test_what_a_killed_run_left_is_taken_away(platform: Here) -> None:
