@@ -328,6 +328,13 @@ def test_a_classifier_survives_json_and_judges_alike_though_a_column_is_gone() -
         assert again.judge("w", here, Limits()) == together.judge("w", here, Limits())
 
 
+def test_a_period_without_rows_is_not_told_from_the_others() -> None:
+    rows = pd.DataFrame({"a": np.random.default_rng(SEED).normal(size=400)})
+    none = np.zeros(400, dtype=bool)
+    assert Together.learn(rows, {"none": none}).usual == 0.5
+    assert Together.learn(rows, {"none": none, "half": np.arange(400) % 2 == 0}).usual != 0.5
+
+
 def test_a_classifier_sees_what_no_column_shows_alone() -> None:
     dice = np.random.default_rng(SEED)
     x = dice.normal(size=(2, 1000))

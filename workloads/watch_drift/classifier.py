@@ -21,6 +21,8 @@ from workloads.watch_drift.verdicts import Limits, Verdict
 
 ROWS = 2000
 """Of each side, at most."""
+LEAST = 40
+"""Of each side."""
 SEED = 13
 STRETCHES = 16
 """Of the reference, that are told from its rest, at most: each takes 0.2 s of a processor."""
@@ -45,9 +47,10 @@ class Together:
 
     @classmethod
     def learn(cls, rows: pd.DataFrame, periods: Mapping[str, Mask]) -> "Together":
-        """Of the reference's rows; of many periods some at even distances."""
-        some = list(periods.values())[:: math.ceil(len(periods) / STRETCHES)]
-        usual = max(tell_apart(rows[~here], rows[here]).auc for here in some)
+        """Of the reference's rows; of many periods some at even distances, and none without rows."""
+        filled = [here for here in periods.values() if here.sum() >= LEAST]
+        some = filled[:: math.ceil(len(filled) / STRETCHES) or 1]
+        usual = max((tell_apart(rows[~here], rows[here]).auc for here in some), default=0.5)
         return cls(rows.sample(min(len(rows), ROWS), random_state=SEED).reset_index(drop=True), usual)
 
     def kept(self) -> dict[str, Any]:
@@ -73,7 +76,7 @@ class Together:
 
 
 def tell_apart(reference: pd.DataFrame, window: pd.DataFrame, seed: int = SEED) -> Told:
-    """How well the two can be told apart; both have the same columns and at least 40 rows."""
+    """How well the two can be told apart; both have the same columns and LEAST rows or more."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     rows = pd.concat([side.sample(min(len(side), ROWS), random_state=seed) for side in (reference, window)])
