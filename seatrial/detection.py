@@ -234,6 +234,8 @@ def section(rules: Sequence[dict[str, Any]], at_most: float, heartbeat: str) -> 
     found = [(source_of(rule["expr"]), rule) for rule in rules if rule["alert"] != heartbeat]
     for source in SOURCES:
         own = [rule for each, rule in found if each is source]
+        if not own:
+            continue
         links = ", ".join(f"[{rule['alert']}](../runbooks/{rule['alert']}.md)" for rule in own)
         times = (_span(source, pace, own) for pace in (usual, local))
         yield f"| {source.what} | {source.why} | {' | '.join(times)} | {links} |"
