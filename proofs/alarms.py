@@ -110,10 +110,17 @@ def pending(platform: Platform, since: float, until: float) -> list[dict[str, An
     return [{**named(each), "seconds": len(each["values"])} for each in found]
 
 
-def rules(platform: Platform) -> dict[str, dict[str, Any]]:
-    """The loaded alerts by name, each with the `interval` of its group; of two the one that waits less."""
+def rules(platform: Platform, having: str = "") -> dict[str, dict[str, Any]]:
+    """The loaded alerts whose expression has `having` in it, by name, each with the `interval` of its group;
+    of two the one that waits less.
+    """
     groups = platform.prometheus("rules", type="alert")["groups"]
-    found = [{**rule, "interval": group["interval"]} for group in groups for rule in group["rules"]]
+    found = [
+        {**rule, "interval": group["interval"]}
+        for group in groups
+        for rule in group["rules"]
+        if having in rule["query"]
+    ]
     return {rule["name"]: rule for rule in sorted(found, key=lambda rule: -rule["duration"])}
 
 

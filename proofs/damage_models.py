@@ -25,14 +25,19 @@ _HOLD = "seatrial.dev/held-by-a-fault"
 @contextmanager
 def changed_object(platform: Platform, uri: str, change: Callable[[bytes], bytes]) -> Iterator[None]:
     """An object of the store has other content."""
-    store = platform.s3()
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    before = store.get_object(Bucket=bucket, Key=key)["Body"].read()
+    store, at = platform.s3(), place_of(uri)
+    before = store.get_object(**at)["Body"].read()
     try:
-        store.put_object(Bucket=bucket, Key=key, Body=change(before))
+        store.put_object(**at, Body=change(before))
         yield
     finally:
-        store.put_object(Bucket=bucket, Key=key, Body=before)
+        store.put_object(**at, Body=before)
+
+
+def place_of(uri: str) -> dict[str, str]:
+    """Bucket and key of an object, as S3's client takes them."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return {"Bucket": bucket, "Key": key}
 
 
 def wrong_model_file(platform: Platform) -> AbstractContextManager[None]:

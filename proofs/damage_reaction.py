@@ -7,7 +7,7 @@ from client import Platform
 from client.rollout_record import CANARY, record_of
 from client.traffic import ROLLOUT, Route
 from proofs.damage import again
-from proofs.damage_models import opposite, predictions_of
+from proofs.damage_models import opposite, place_of, predictions_of
 from proofs.damage_rollouts import meddling
 from proofs.reaction import SCHEMA
 from workloads.train_delay import config as training
@@ -70,8 +70,7 @@ def _scored(platform: Platform, change: Callable[[Any, dict[str, str], bytes], o
 
     def act() -> None:
         for run in mlflow.search_runs([experiment], query):
-            bucket, _, key = predictions_of(run, PREDICTIONS_AGAINST).removeprefix("s3://").partition("/")
-            at = {"Bucket": bucket, "Key": key}
+            at = place_of(predictions_of(run, PREDICTIONS_AGAINST))
             if run.info.run_id not in done:
                 change(store, at, store.get_object(**at)["Body"].read())
                 done.add(run.info.run_id)

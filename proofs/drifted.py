@@ -330,13 +330,7 @@ def until_told(platform: Platform, changed: set[Change]) -> dict[Change, float]:
 
 def rules(platform: Platform) -> dict[str, dict[str, Any]]:
     """The alerts of the watch that Prometheus evaluates, by name; there may be other watches."""
-    groups = platform.prometheus("rules", type="alert")["groups"]
-    return {
-        rule["name"]: {**rule, "interval": group["interval"]}
-        for group in groups
-        for rule in group["rules"]
-        if f'watch="{WATCH}"' in rule["query"]
-    }
+    return alarms.rules(platform, having=f'watch="{WATCH}"')
 
 
 def until_starved(platform: Platform) -> None:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from workloads.booking_api import corrections, flights, journal, metrics
-from workloads.booking_api.config import BookingApi
+from workloads.booking_api.config import CREDENTIAL_HEADER, BookingApi
 from workloads.booking_api.database import Database, DatabaseAway
 from workloads.booking_api.experiment import Experiment
 from workloads.booking_api.model import Model, ModelAway, ModelUnusable
@@ -32,8 +32,6 @@ from workloads.common import log
 
 TENANT_HEADER = "x-tenant"
 """Whose request it is. The Gateway writes it, and drops what a client writes there."""
-CREDENTIAL_HEADER = "x-gateway-credential"
-"""By which the Gateway shows that it was the one to write it."""
 CODES: dict[type[Exception], tuple[int, str]] = {
     DatabaseAway: (503, "database"),
     ModelAway: (503, "model"),

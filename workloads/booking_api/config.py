@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from workloads.common import HopelessError
 
+CREDENTIAL_HEADER = "x-gateway-credential"
+"""By which the Gateway shows a request's backend that it came through it."""
 TENANTS = re.compile(r"([a-z][a-z0-9-]*(,[a-z][a-z0-9-]*)*)?")
 """Names, separated by commas."""
 

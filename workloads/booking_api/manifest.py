@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from workloads import image_of
+from workloads import image_of, watched
+from workloads.booking_api.config import CREDENTIAL_HEADER
 from workloads.pods import ACCESS_SECRET, container, environment, labels, pod
 
 NAME = "booking-api"
@@ -29,8 +30,6 @@ METRIC = "booking_requests_per_second"
 ACCESS = ("BOOKINGS_DATABASE", "GATEWAY_CA", "GATEWAY_API_KEY")
 CREDENTIAL_SECRET = "gateway-credential"
 """Secret with what the Gateway shows to the service, under `credential`."""
-CREDENTIAL_HEADER = "x-gateway-credential"
-"""The header in which it does (api.py reads it)."""
 FILTERS = "gateway.envoyproxy.io"
 
 Object = dict[str, Any]
@@ -77,7 +76,7 @@ def objects(
         _budget(metadata),
         _vouching(metadata),
         _route(host, metadata),
-        _monitor(metadata),
+        watched.monitor(metadata, port="http", interval="5s"),
         *_autoscaler(metadata, replicas, max_replicas, requests_per_second),
     ]
 
@@ -234,19 +233,6 @@ def _route(host: str, metadata: Object) -> Object:
     return {
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": repeatable,
         "spec": spec,
-    }  # fmt: skip
-
-
-def _monitor(metadata: Object) -> Object:
-    """Prometheus reads each pod's metrics; it looks for objects with this label."""
-    spec = {
-        "selector": {"matchLabels": _own(metadata)},
-        "podMetricsEndpoints": [{"port": "http", "interval": "5s"}],
-    }
-    marked = {**metadata["labels"], "app.kubernetes.io/part-of": "seatrial"}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor",
-        "metadata": {**metadata, "labels": marked}, "spec": spec,
     }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from workloads import alerts, image_of
+from workloads import image_of, watched
 from workloads.pods import container, labels, pod
 
 NAME = "react"
@@ -41,8 +41,8 @@ def objects(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"policy.yaml": text}},
         _deployment(image, text, metadata, arguments or []),
         _service(metadata),
-        _monitor(metadata),
-        alerts.rules(__file__, metadata, alerts.series_of(NAME), alerts.series_of(name, namespace)),
+        watched.monitor(metadata, port="http", interval="15s"),
+        watched.rules(__file__, metadata, watched.series_of(NAME), watched.series_of(name, namespace)),
         _route(metadata),
     ]
 
@@ -140,19 +140,6 @@ def _service(metadata: Object) -> Object:
     """For Alertmanager; the Gateway does not publish it."""
     spec = {"selector": _own(metadata), "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
-
-
-def _monitor(metadata: Object) -> Object:
-    spec = {
-        "selector": {"matchLabels": _own(metadata)},
-        "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
-    }
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": {**metadata, "labels": {**metadata["labels"], **alerts.PART_OF}},
-        "spec": spec,
-    }
 
 
 def _route(metadata: Object) -> Object:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workloads import image_of
+from workloads import image_of, watched
 from workloads.pods import container, environment, labels, pod
 
 NAME = "receive-alerts"
@@ -34,18 +34,11 @@ def objects(
         "template": template,
     }
     service = {"selector": own, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}
-    monitor = {"selector": {"matchLabels": own}, "podMetricsEndpoints": [{"port": "http"}]}
-    marked = {**metadata, "labels": {**metadata["labels"], "app.kubernetes.io/part-of": "seatrial"}}
     return [
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
         {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
-        {
-            "apiVersion": "monitoring.coreos.com/v1",
-            "kind": "PodMonitor",
-            "metadata": marked,
-            "spec": monitor,
-        },
+        watched.monitor(metadata, port="http"),
     ]
 
 

@@ -6,7 +6,7 @@ lag must be seen to grow while rounds fail.
 
 from typing import Any
 
-from workloads import alerts
+from workloads import watched
 from workloads.pods import container, labels, pod
 from workloads.settings import stated
 from workloads.ship_predictions import config as configurations
@@ -36,8 +36,8 @@ def objects(
     return [
         *(_account(metadata) if settings.keep_days else []),
         _deployment(image, metadata, settings, ["--config", config, *(arguments or [])]),
-        _monitor(metadata),
-        alerts.rules(__file__, metadata, alerts.series_of(NAME), alerts.series_of(name, namespace)),
+        watched.monitor(metadata, port="http", interval="15s"),
+        watched.rules(__file__, metadata, watched.series_of(NAME), watched.series_of(name, namespace)),
     ]
 
 
@@ -73,14 +73,3 @@ def _account(metadata: Object) -> list[Object]:
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
         },
     ]
-
-
-def _monitor(metadata: Object) -> Object:
-    spec = {
-        "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
-        "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
-    }
-    marked = {**metadata, "labels": {**metadata["labels"], **alerts.PART_OF}}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": marked, "spec": spec,
-    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from workloads import alerts
+from workloads import watched
 from workloads.pods import container, labels, pod
 from workloads.settings import stated
 from workloads.watch_drift import config as configurations
@@ -46,7 +46,11 @@ def objects(
         return [{"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}]
     main["ports"] = [{"name": "http", "containerPort": settings.port}]
     main["readinessProbe"] = {"httpGet": {"path": "/metrics", "port": "http"}, "periodSeconds": 5}
-    return [_deployment(main, metadata), _monitor(metadata), _rules(metadata, settings.name)]
+    return [
+        _deployment(main, metadata),
+        watched.monitor(metadata, port="http", interval="15s"),
+        _rules(metadata, settings.name),
+    ]
 
 
 def _deployment(main: Object, metadata: Object) -> Object:
@@ -61,18 +65,7 @@ def _deployment(main: Object, metadata: Object) -> Object:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def _monitor(metadata: Object) -> Object:
-    spec = {
-        "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
-        "podMetricsEndpoints": [{"port": "http", "interval": "15s"}],
-    }
-    marked = {**metadata, "labels": {**metadata["labels"], **alerts.PART_OF}}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": marked, "spec": spec,
-    }  # fmt: skip
-
-
 def _rules(metadata: Object, watch: str) -> Object:
     """Of this watch alone: of another one that is gone they would say nothing."""
     usual = configurations.WatchDrift.name
-    return alerts.rules(__file__, metadata, f'watch="{usual}"', f'watch="{watch}"')
+    return watched.rules(__file__, metadata, f'watch="{usual}"', f'watch="{watch}"')

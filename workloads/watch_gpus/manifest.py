@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from workloads import watched
 from workloads.pods import container, environment, labels, pod
 from workloads.settings import stated
 from workloads.watch_gpus import config as configurations
@@ -51,29 +52,19 @@ def objects(
         nodeSelector=NODES,
         tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists"}],
     )
-    selector = {"matchLabels": {"app.kubernetes.io/name": NAME}}
     metadata = {"name": NAME, "namespace": namespace, "labels": labels(NAME)}
-    spec = {"selector": selector, "template": template}
+    spec = {"selector": {"matchLabels": {"app.kubernetes.io/name": NAME}}, "template": template}
     return [
         {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": spec},
-        _monitor(metadata, selector),
+        _monitor(metadata),
     ]
 
 
-def _monitor(metadata: dict[str, Any], selector: dict[str, Any]) -> dict[str, Any]:
-    """Prometheus looks for objects with this label. The job is dcgm-exporter's, whose figures these are."""
+def _monitor(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The job is dcgm-exporter's, whose figures these are."""
     node = [
         {"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": label}
         for label in ("instance", "node")
     ]
     relabelings = [*node, {"targetLabel": "job", "replacement": "dcgm-exporter"}]
-    marked = {**metadata["labels"], "app.kubernetes.io/part-of": "seatrial"}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": {**metadata, "labels": marked},
-        "spec": {
-            "selector": selector,
-            "podMetricsEndpoints": [{"port": "metrics", "relabelings": relabelings}],
-        },
-    }
+    return watched.monitor(metadata, port="metrics", relabelings=relabelings)
