@@ -15,8 +15,8 @@ Object = dict[str, Any]
 
 
 def monitor(metadata: Object, **endpoint: Any) -> Object:
-    """The PodMonitor of the pods that have the metadata's name as a label; `endpoint` is what is read of them,
-    at least the name of a `port`.
+    """The PodMonitor of the pods that have the metadata's name as a label; `endpoint` is what is read of
+    them, at least the name of a `port`.
     """
     spec = {
         "selector": {"matchLabels": {"app.kubernetes.io/name": metadata["name"]}},
