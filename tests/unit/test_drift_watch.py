@@ -513,6 +513,26 @@ def test_every_series_that_an_alert_asks_for_is_one_that_is_shown() -> None:
     assert len(asked) >= 4
 
 
+def test_prometheus_gets_a_look_whole(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is read while another look is being shown has the look before, with all of its verdicts."""
+    registry, look = CollectorRegistry(), watch.look()
+    metrics, read = Metrics(SMALL, registry), []
+
+    def page() -> set[str]:
+        found = [each for metric in registry.collect() for each in metric.samples]
+        return {each.labels["subject"] for each in found if each.name == "drift_changed"}
+
+    def clock() -> float:
+        read.append(page())
+        return 1.0
+
+    metrics.show(look, starving=False)
+    monkeypatch.setattr("workloads.watch_drift.metrics.time", Some(time=clock))
+    metrics.show(replace(look, verdicts=[]), starving=False)
+    assert read == [{verdict.subject for verdict in look.of_current()}]
+    assert page() == set()
+
+
 def test_a_feed_starves_by_the_clock_where_flights_are_due() -> None:
     now = [0.0]
     feed = main.Feed(10, lambda: now[0])
