@@ -122,7 +122,7 @@ def test_a_broken_recipe_is_named_with_its_step(kitchen: Path) -> None:
 YOURS = """\
 version: 0.1
 log: {{level: warn, accesslog: {{disabled: true}}}}
-storage: {{inmemory: {{}}}}
+storage: {{filesystem: {{rootdirectory: {data}}}}}
 http: {{addr: "{address}", tls: {{certificate: {pki}/server.crt, key: {pki}/server.key}}}}
 """
 
@@ -134,7 +134,7 @@ def yours(tmp_path: Path, registry_binary: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = tmp_path / "yours.yaml"
-    config.write_text(YOURS.format(address=address, pki=tmp_path / "pki"))
+    config.write_text(YOURS.format(address=address, data=tmp_path / "data", pki=tmp_path / "pki"))
     with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", registry_binary, "serve", config]) as process:
         while not listening(address):
             assert process.poll() is None
@@ -174,7 +174,7 @@ FROM ${BASE}
 COPY program endless.yaml /
 RUN ["/program", "serve", "/endless.yaml"]
 """
-CONFIG = "version: 0.1\nstorage: {inmemory: {}}\nhttp: {addr: '127.0.0.1:0'}\n"
+CONFIG = "version: 0.1\nstorage: {filesystem: {rootdirectory: /held}}\nhttp: {addr: '127.0.0.1:0'}\n"
 
 
 def test_a_killed_build_leaves_nothing_and_the_next_one_works(kitchen: Path, registry_binary: Path) -> None:

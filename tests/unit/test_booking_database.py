@@ -18,6 +18,7 @@ MIGRATIONS = [
     "0004_experiments.sql",
     "0005_corrections.sql",
     "0006_shipping.sql",
+    "0007_tellers.sql",
 ]
 
 
