@@ -40,6 +40,8 @@ def build(
     ):
         built = temporary / out.name
         command = [str(go), "build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false"]
+        # -w leaves DWARF out of the file; not making it at all saves an eighth of the time.
+        command += ["-gcflags", "all=-dwarf=false"]
         command += ["-ldflags", f"-s -w {ldflags}".strip(), *(["-tags", tags] if tags else [])]
         compiled = _run([*command, "-o", str(built), package], module_dir, temporary, out.name)
         _place(built, out)
