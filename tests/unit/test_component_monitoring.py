@@ -28,6 +28,15 @@ def test_alertmanager_is_told_by_the_object_that_is_made(stack: str) -> None:
     assert not selected.items() <= configuration["metadata"]["labels"].items()
 
 
+@pytest.mark.parametrize("stack", infra_stacks.STACKS)
+def test_prometheus_is_told_of_each_change_of_its_configuration_and_rules(stack: str) -> None:
+    (reloader,) = made(stack, "Prometheus")["spec"]["containers"]
+    watched = {each.removeprefix("--watched-dir=") for each in reloader["args"] if "--watched-dir" in each}
+    (configuration,) = (each for each in reloader["args"] if each.startswith("--config-file="))
+    assert watched == {"/etc/prometheus/config", "/etc/prometheus/rules"}
+    assert configuration.removeprefix("--config-file=").rpartition("/")[0] in watched
+
+
 def test_every_alert_goes_to_the_receiver_that_is_deployed() -> None:
     objects = workloads.manifest("receive_alerts", "registry.example/seatrial/workloads:0123")
     (service,) = (each for each in objects if each["kind"] == "Service")

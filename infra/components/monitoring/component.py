@@ -162,6 +162,7 @@ class Monitoring(pulumi.ComponentResource):
             **_common(self._inputs.prometheus_image, self._inputs.prometheus_version, settings),
             "serviceAccountName": PROMETHEUS,
             "serviceDiscoveryRole": "EndpointSlice",
+            "containers": [_reloader()],
             "retention": settings.retention,
             "scrapeInterval": settings.scrape_interval,
             "evaluationInterval": settings.scrape_interval,
@@ -213,6 +214,25 @@ def _common(image: str, version: str, settings: PrometheusSettings | Alertmanage
         "podMetadata": {"labels": kube.PART_OF},
         "securityContext": {**kube.RESTRICTED_POD, "runAsUser": _NOBODY, "fsGroup": _NOBODY},
         "storage": {"volumeClaimTemplate": claim},
+    }
+
+
+def _reloader() -> dict[str, Any]:
+    """Beside the operator's own arguments the folders are watched: of the configuration it watches a file
+    that is gone after the first change, and would see the others every 3 minutes
+    (prometheus-operator/prometheus-operator#7366).
+    """
+    place = "/etc/prometheus"
+    return {
+        "name": "config-reloader",
+        "args": [
+            "--listen-address=:8080",
+            "--reload-url=http://localhost:9090/-/reload",
+            f"--config-file={place}/config/prometheus.yaml.gz",
+            f"--config-envsubst-file={place}/config_out/prometheus.env.yaml",
+            f"--watched-dir={place}/config",
+            f"--watched-dir={place}/rules",
+        ],
     }
 
 
