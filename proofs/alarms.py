@@ -40,12 +40,21 @@ class Told:
 
 def arrived(platform: Platform, since: float, status: str) -> list[dict[str, Any]]:
     """What the receiver has of alerts that arrived first since then, newest first."""
-    port = platform.forward(*RECEIVER).local_port
-    asked: dict[str, Any] = {"since": since, "status": status, "most": 1000}
-    answer = httpx.get(f"http://127.0.0.1:{port}/v1/alerts", params=asked, timeout=30, trust_env=False)
-    answer.raise_for_status()
-    found: list[dict[str, Any]] = answer.json()
+    found: list[dict[str, Any]] = (
+        _asked(platform, "/v1/alerts", since=since, status=status, most=1000).raise_for_status().json()
+    )
     return found
+
+
+def heartbeat(platform: Platform) -> dict[str, Any]:
+    """What the receiver says of it: `alive`, `last` (seconds since 1970), `silence_seconds`."""
+    found: dict[str, Any] = _asked(platform, "/v1/heartbeat").json()
+    return found
+
+
+def _asked(platform: Platform, path: str, **asked: Any) -> httpx.Response:
+    port = platform.forward(*RECEIVER).local_port
+    return httpx.get(f"http://127.0.0.1:{port}{path}", params=asked, timeout=30, trust_env=False)
 
 
 def received(platform: Platform, since: float, status: str) -> dict[str, float]:

@@ -61,6 +61,9 @@ DEAD = {
     "PrometheusAdapterDown": Server(outputs.NAMESPACE_SERVING, "prometheus-adapter"),
 }
 """By alert the server that it is about."""
+OPERATOR = Server(outputs.NAMESPACE_MONITORING, "prometheus-operator")
+"""It brings back a Prometheus that is taken away."""
+PROMETHEUS = Server(outputs.NAMESPACE_MONITORING, f"prometheus-{outputs.PROMETHEUS}", "stateful_set")
 WITHOUT_TARGETS = "MonitorWithoutTargets"
 """It says besides that their monitors find nothing."""
 

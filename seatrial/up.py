@@ -30,6 +30,7 @@ LATER = (
     "monitoring.every_dead_server_is_told_of",
     "monitoring.every_other_alert_is_told_of",
     "monitoring.half_an_hour_of_load_raises_no_alarm",
+    "monitoring.a_dead_prometheus_is_told_of",
 )
 """Proofs that are not run here: together they take an hour."""
 

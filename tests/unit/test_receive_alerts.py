@@ -13,7 +13,9 @@ import workloads
 from workloads.common import HopelessError
 from workloads.receive_alerts import config
 from workloads.receive_alerts.api import Receiver, application
-from workloads.receive_alerts.heart import Heart
+from workloads.receive_alerts.heart import Heart, Listener
+from workloads.receive_alerts.main import listeners
+from workloads.receive_alerts.schemas import Alert, Notification
 from workloads.receive_alerts.store import Store
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -34,10 +36,10 @@ class Outside:
         self.told: list[str] = []
         self.refuses = False
 
-    def __call__(self, url: str, body: dict[str, Any]) -> None:
+    def __call__(self, alert: Alert) -> None:
         if self.refuses:
             raise OSError("connection refused")
-        self.told.append(body["status"])
+        self.told.append(alert.status)
 
 
 def alert(name: str = "TrinoDown", status: str = "firing", fingerprint: str = "ab12", **labels: str) -> Any:
@@ -61,10 +63,10 @@ def clock() -> Clock:
     return Clock()
 
 
-def opened(folder: Path, clock: Clock, outside: Outside | None = None, **changes: Any) -> TestClient:
+def opened(folder: Path, clock: Clock, **changes: Any) -> TestClient:
     settings = config.ReceiveAlerts(**changes)
     store = Store(folder, settings.keep)
-    heart = Heart(settings, store.last_beat(), outside or Outside(), clock)
+    heart = Heart(settings, store.last_beat(), listeners(settings, store), clock)
     return TestClient(application(Receiver(settings, store, heart)))
 
 
@@ -151,8 +153,7 @@ def test_what_cannot_be_kept_is_not_said_to_be(client: TestClient, monkeypatch: 
 
 
 def heart(clock: Clock, outside: Outside, last: float | None = None) -> Heart:
-    settings = config.ReceiveAlerts(silence_seconds=60, notify_url="http://outside")
-    return Heart(settings, last, outside, clock)
+    return Heart(config.ReceiveAlerts(silence_seconds=60), last, [Listener("outside", outside)], clock)
 
 
 def test_silence_is_told_once_and_its_end_once(clock: Clock) -> None:
@@ -205,6 +206,38 @@ def test_the_heartbeat_is_asked_for_by_its_status(tmp_path: Path, clock: Clock) 
         assert client.get("/v1/heartbeat").status_code == 200
         clock.now += 61
         assert client.get("/v1/heartbeat").status_code == 503
+
+
+def test_the_death_of_the_watching_is_kept_among_the_alerts(tmp_path: Path, clock: Clock) -> None:
+    settings = config.ReceiveAlerts(silence_seconds=60)
+    store = Store(tmp_path, settings.keep)
+    watched = Heart(settings, None, listeners(settings, store), clock)
+    clock.now += 61
+    watched.look()
+    died = clock.now
+    clock.now += 5
+    watched.beat()
+    watched.look()
+    watched.look()
+    resolved, firing = store.find(0, "WatchingIsDead", None, 10)
+    assert (firing.status, resolved.status) == ("firing", "resolved")
+    assert firing.starts_at.timestamp() == resolved.starts_at.timestamp() == died
+    assert resolved.ends_at is not None
+    assert resolved.ends_at.timestamp() == clock.now
+
+
+def test_who_is_outside_is_told_as_alertmanager_tells(tmp_path: Path, clock: Clock, monkeypatch: Any) -> None:
+    """Another receiver takes it."""
+    posted: list[tuple[str, Any]] = []
+    monkeypatch.setattr("workloads.receive_alerts.main.post", lambda *given: posted.append(given))
+    settings = config.ReceiveAlerts(silence_seconds=60, notify_url="http://outside")
+    watched = Heart(settings, None, listeners(settings, Store(tmp_path, 9)), clock)
+    clock.now += 61
+    watched.look()
+    ((url, body),) = posted
+    assert url == "http://outside"
+    assert Notification.model_validate(body).alerts == [watched.alarm]
+    assert body.keys() == notification(alert()).keys()
 
 
 # --- how it is deployed -------------------------------------------------------------------------------------

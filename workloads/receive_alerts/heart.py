@@ -1,22 +1,48 @@
 """The dead man's switch: no heartbeat is an alarm, and one that Prometheus cannot raise itself."""
 
+import hashlib
 import json
+import sqlite3
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from workloads.common import log
 from workloads.receive_alerts.config import ReceiveAlerts
-from workloads.receive_alerts.schemas import Heartbeat
+from workloads.receive_alerts.schemas import Alert, Heartbeat
 
 ALERTNAME = "WatchingIsDead"
 PATIENCE = 5.0
 """Seconds that who is told may take to answer."""
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+"""When an alert ends that fires still, as Alertmanager says it."""
+
+
+class Listener:
+    """Is told of each change once; what could not be told is told at the next look.
+
+    `tell` raises OSError or sqlite3.Error where it did not arrive.
+    """
+
+    def __init__(self, name: str, tell: Callable[[Alert], None]) -> None:
+        self.name, self.tell = name, tell
+        self.heard = "resolved"
+
+    def hear(self, alert: Alert) -> None:
+        # Back before it was told that it was gone: there is nothing to tell.
+        if alert.status == self.heard:
+            return
+        try:
+            self.tell(alert)
+            self.heard = alert.status
+        except (OSError, sqlite3.Error) as error:
+            log("could not tell", whom=self.name, cause=f"'{error}'")
 
 
 class Heart:
-    """Whether the heartbeat is there; who is to be told is told of each change once.
+    """Whether the heartbeat is there; the listeners are told when it is missing and when it is back.
 
     `last` is when it arrived before this program started, in seconds since 1970.
     """
@@ -25,14 +51,13 @@ class Heart:
         self,
         settings: ReceiveAlerts,
         last: float | None,
-        tell: Callable[[str, dict[str, Any]], None],
+        listeners: Collection[Listener],
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.settings, self.last, self.tell, self.now = settings, last, tell, now
+        self.settings, self.last, self.listeners, self.now = settings, last, listeners, now
         self.began = now()
-        self.alive = True
-        self.told = True
-        """Whether who is to be told knows how it is."""
+        self.alarm: Alert | None = None
+        """What was said last of the heartbeat; nothing while it never was missing."""
 
     def beat(self) -> None:
         self.last = self.now()
@@ -49,32 +74,43 @@ class Heart:
         return self.now() - max(self.last or 0.0, self.began)
 
     def look(self) -> None:
-        """Say that the watching is dead, or alive again; what could not be told is told at the next look."""
+        """Say that the watching is dead, or alive again."""
+        firing = self.alarm is not None and self.alarm.status == "firing"
         alive = self.state().alive
-        if alive != self.alive:
-            # Back before anyone was told that it was gone: there is nothing to tell.
-            self.alive, self.told = alive, not self.told
-            log("heartbeat is back" if alive else "no heartbeat: the watching is dead", last=self.last)
-        if not self.told and self.settings.notify_url:
-            try:
-                self.tell(self.settings.notify_url, self.notification())
-                self.told = True
-            except OSError as error:
-                log("could not tell", whom=self.settings.notify_url, cause=f"'{error}'")
+        if alive and firing:
+            log("heartbeat is back", last=self.last)
+            self.alarm = self.alarm.model_copy(update={"status": "resolved", "endsAt": self._date()})
+        elif not alive and not firing:
+            log("no heartbeat: the watching is dead", last=self.last)
+            self.alarm = self._death()
+        if self.alarm is not None:
+            for listener in self.listeners:
+                listener.hear(self.alarm)
 
-    def notification(self) -> dict[str, Any]:
-        """As Alertmanager would send it, so that whoever is told needs no other door."""
-        status = "resolved" if self.alive else "firing"
-        labels = {"alertname": ALERTNAME, "severity": "critical"}
-        summary = f"No heartbeat from Alertmanager for {self.settings.silence_seconds:g} s"
-        alert = {
-            "status": status, "labels": labels,
-            "annotations": {"summary": summary, "runbook_url": "docs/runbooks/Watchdog.md"},
-        }  # fmt: skip
-        return {
-            "version": "4", "status": status, "receiver": "dead-mans-switch", "groupLabels": {},
-            "commonLabels": labels, "commonAnnotations": alert["annotations"], "alerts": [alert],
-        }  # fmt: skip
+    def _death(self) -> Alert:
+        return Alert(
+            status="firing",
+            labels={"alertname": ALERTNAME, "severity": "critical"},
+            annotations={
+                "summary": f"No heartbeat from Alertmanager for {self.settings.silence_seconds:g} s",
+                "runbook_url": "docs/runbooks/Watchdog.md",
+            },
+            startsAt=self._date(),
+            endsAt=NEVER,
+            fingerprint=hashlib.sha256(ALERTNAME.encode()).hexdigest()[:16],
+        )
+
+    def _date(self) -> datetime:
+        return datetime.fromtimestamp(self.now(), UTC)
+
+
+def notification(alert: Alert) -> dict[str, Any]:
+    """As Alertmanager would send it, so that whoever is told needs no other door."""
+    return {
+        "version": "4", "groupKey": f'{{alertname="{alert.name}"}}', "status": alert.status,
+        "receiver": "dead-mans-switch", "groupLabels": {}, "commonLabels": alert.labels,
+        "commonAnnotations": alert.annotations, "externalURL": "", "alerts": [alert.model_dump(mode="json")],
+    }  # fmt: skip
 
 
 def post(url: str, body: dict[str, Any]) -> None:

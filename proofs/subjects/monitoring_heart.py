@@ -1,0 +1,32 @@
+"""Who watches is watched: a Prometheus that is dead cannot say so, and the receiver of alerts does."""
+
+import time
+
+from client import Platform
+from proofs import alarms, outages
+from proofs.run import Check, proof
+from proofs.subjects.monitoring_alerts import LOCAL, arrive
+
+DEATH = "WatchingIsDead"
+LOOKS = 10.0
+"""Seconds that the receiver may need to notice and to keep it."""
+
+
+@proof("monitoring")
+def a_dead_prometheus_is_told_of(platform: Platform, check: Check) -> None:
+    """Prometheus is gone: the receiver misses the heartbeat, raises an alert when it may be silent no longer,
+    and ends it when Prometheus is back.
+    """
+    if platform.name != LOCAL:
+        check.skip("it takes Prometheus away for minutes")
+    began = time.time()
+    with outages.away(platform, [outages.OPERATOR]), outages.away(platform, [outages.PROMETHEUS]):
+        arrive(platform, [DEATH], began, "firing")
+        heart = alarms.heartbeat(platform)
+        told = alarms.received(platform, began, "firing")[DEATH]
+    silent = round(told - heart["last"], 1)
+    check(not heart["alive"], "whoever asks for the heartbeat is told that it is missing")
+    allowed = heart["silence_seconds"]
+    check(allowed <= silent <= allowed + LOOKS, f"it was told after {allowed:g} s of silence", silent=silent)
+    arrive(platform, [DEATH], began, "resolved")
+    check(alarms.heartbeat(platform)["alive"], "the heartbeat is back")
