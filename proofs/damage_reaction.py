@@ -20,7 +20,7 @@ WHERE action = 'rollback' AND finished_at > now() - interval '1 day'
 """
 CLOSED = f"""
 UPDATE {SCHEMA}.reactions SET finished_at = now(), result = 'done'
-WHERE action = 'rollback' AND finished_at IS NULL AND decided_at < now() - interval '3 seconds'
+WHERE action = '{{action}}' AND finished_at IS NULL AND decided_at < now() - interval '3 seconds'
 """
 
 
@@ -42,7 +42,12 @@ def short_memory(platform: Platform) -> Any:
 
 def lost_intents(platform: Platform) -> Any:
     """What was decided counts as done."""
-    return _stated(platform, CLOSED)
+    return _stated(platform, CLOSED.format(action="rollback"))
+
+
+def lost_pages(platform: Platform) -> Any:
+    """Who was to be told counts as told."""
+    return _stated(platform, CLOSED.format(action="page"))
 
 
 def lost_scores(platform: Platform) -> Any:

@@ -17,6 +17,7 @@ import workloads
 from client import ClientError, Platform, outputs
 from client.waiting import until
 from proofs import (
+    alarms,
     booking,
     damage,
     damage_alerts,
@@ -615,6 +616,13 @@ def _of_the_reaction() -> tuple[Fault, ...]:
             "it was done once",
         ),
         fault(
+            "lost-pages",
+            damage_reaction.lost_pages,
+            "what_is_left_to_people_is_told_them_once",
+            "the intent is there, and open",
+            "one page arrived",
+        ),
+        fault(
             "falsified-scores",
             damage_reaction.falsified_scores,
             "a_version_that_is_not_better_gets_no_traffic",
@@ -811,6 +819,13 @@ def _of_monitoring() -> tuple[Fault, ...]:
             others,
             ("TargetDown to be received as firing",),
             seconds=2700.0,
+        ),
+        Fault(
+            "muted-heartbeat",
+            lambda platform: damage_alerts.muted(platform, alarms.HEARTBEAT),
+            ("monitoring.a_dead_prometheus_is_told_of",),
+            ("WatchingIsDead to be received as resolved",),
+            seconds=1200.0,
         ),
         Fault(
             "nervous-rule",

@@ -30,7 +30,9 @@ TO_ARRIVE = 300
 SELECTOR = f"app.kubernetes.io/name={NAME}"
 ALERT, DRIFT = "ModelFails", "FeatureDrifts"
 """What is alerted about a version, and about what a model is asked."""
-ROLLBACK, RETRAIN = "rollback", "retrain"
+OUTAGE = "EverythingIsDown"
+"""What no machine can mend."""
+ROLLBACK, RETRAIN, PAGE = "rollback", "retrain", "page"
 SHARE = 20.0
 """Percent of the requests that the version has which is alerted about."""
 POLICY = f"""
@@ -39,6 +41,7 @@ per_day: 5
 rules:
   - {{name: a version fails, match: {{alertname: {ALERT}, model: {probes.NAME}}}, action: {ROLLBACK}}}
   - {{name: drift, match: {{alertname: {DRIFT}, model: {probes.NAME}}}, action: {RETRAIN}}}
+  - {{name: only people can, match: {{alertname: {OUTAGE}}}, action: {PAGE}}}
 """
 
 
@@ -56,6 +59,10 @@ class Reaction:
     def tell_of_drift(self) -> None:
         """Post that what the model is asked has drifted, as of now."""
         self._post({"alertname": DRIFT, "severity": "warning"}, "firing", now())
+
+    def tell_of_outage(self, status: str, since: datetime) -> None:
+        """Post what is left to people."""
+        self._post({"alertname": OUTAGE, "severity": "critical"}, status, since)
 
     def _post(self, labels: dict[str, str], status: str, since: datetime) -> None:
         entry = {
@@ -119,12 +126,19 @@ class Reaction:
 
 
 @contextmanager
-def reacting(platform: Platform, training: str = "") -> Iterator[Reaction]:
-    """The controller with an empty trail; `training` is more of its policy. Nothing is left afterwards."""
+def reacting(platform: Platform, training: str = "", pages_to: str = "") -> Iterator[Reaction]:
+    """The controller with an empty trail; `training` is more of its policy, `pages_to` where people are told.
+    Nothing is left afterwards.
+    """
     remove(platform)
     token = secrets.token_urlsafe(24)
     try:
-        client.deploy(platform, NAME, objects(platform, token, POLICY + training), deadline=180)
+        made = [
+            *objects(platform, POLICY + training),
+            secret("token", token=token),
+            secret("page", url=pages_to),
+        ]
+        client.deploy(platform, NAME, made, deadline=180)
         address = platform.address(outputs.NAMESPACE_WORKLOADS, NAME, 80)
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"http://{address}", headers=headers, timeout=30, trust_env=False) as http:
@@ -133,17 +147,19 @@ def reacting(platform: Platform, training: str = "") -> Iterator[Reaction]:
         remove(platform)
 
 
-def objects(platform: Platform, token: str, policy: str) -> list[dict[str, Any]]:
-    metadata = {"name": f"{NAME}-token", "namespace": outputs.NAMESPACE_WORKLOADS}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
-    made = workloads.manifest(
+def secret(of: str, **values: str) -> dict[str, Any]:
+    metadata = {"name": f"{NAME}-{of}", "namespace": outputs.NAMESPACE_WORKLOADS}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
+
+
+def objects(platform: Platform, policy: str) -> list[dict[str, Any]]:
+    return workloads.manifest(
         "react",
         probe.workload_image(platform),
         name=NAME,
         policy=policy,
         arguments=["--set", f"schema={SCHEMA}", "--set", "every=2"],
     )
-    return [secret, *made]
 
 
 def remove(platform: Platform) -> None:

@@ -1,8 +1,9 @@
 """Alerts are answered by a policy: once, also when they come and go, and when the controller is killed."""
 
 from client import Platform, traffic
+from client.waiting import until
+from proofs import pager, rollouts
 from proofs import reaction as probes
-from proofs import rollouts
 from proofs.rollouts import FIRST, SECOND
 from proofs.run import Check, proof
 from proofs.subjects.serving_gateway import require_part
@@ -72,3 +73,33 @@ def a_killed_controller_acts_once(platform: Platform, check: Check) -> None:
         acts = [each for each in found[0]["steps"] if "loses its traffic" in each["what"]]
         check.equal(len(acts), 1, "it was done once")
         check.equal(probes.weights(platform), {first: traffic.TOTAL}, "the other version has all traffic")
+
+
+@proof("reaction")
+def what_is_left_to_people_is_told_them_once(platform: Platform, check: Check) -> None:
+    """An alert that the policy leaves to people reaches the service that tells them, once: although it is
+    away at first, the controller is killed meanwhile, and the alert goes and comes again.
+    """
+    require_part(platform, check)
+    with pager.running(platform) as people, probes.reacting(platform, pages_to=people.url) as reaction:
+        began = probes.now()
+        reaction.tell_of_outage("firing", began)
+        until(lambda: people.refused() > 0, "the page to be tried", 60)
+        (intent,) = reaction.actions(probes.PAGE)
+        check.equal(intent["finished_at"], None, "the intent is there, and open")
+        probes.kill(platform)
+        people.back()
+        (done,) = reaction.until_finished(probes.PAGE)
+        check.equal(done["result"], "done", "the page was sent")
+        reaction.tell_of_outage("resolved", began)
+        reaction.until_decided("resolved", began)
+        later = probes.now()
+        reaction.tell_of_outage("firing", later)
+        reaction.until_decided("paged lately", later)
+        taken = people.taken()
+        check.equal(len(taken), 1, "one page arrived")
+        check.equal(taken[0]["dedup_key"], done["detail"]["dedup_key"], "it has the key that the trail has")
+        told = {name: taken[0][name] for name in ("alert", "reason")}
+        check.equal(
+            told, {"alert": probes.OUTAGE, "reason": "rule only people can"}, "it says of what, and why"
+        )

@@ -4,6 +4,9 @@ The model's traffic is arithmetic, and a controller that is killed is a thread t
 """
 
 import io
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,13 +23,13 @@ from client.rollout_record import CANARY, STABLE
 from client.rollouts import promote
 from client.traffic import ROLLOUT
 from infra import outputs
-from proofs import damage_reaction, faults, reaction, rollouts
+from proofs import damage_reaction, faults, pager, reaction, rollouts
 from proofs.reaction import Reaction
 from proofs.run import REGISTRY, Broken, Check, Result, run_one
 from proofs.subjects import reaction as subject
 from proofs.subjects import reaction_retraining as retraining
 from react import trail as trails
-from react.act import Rollback
+from react.act import Page, Rollback
 from react.api import application
 from react.controller import Controller
 from react.main import now
@@ -41,6 +44,7 @@ from workloads.train_delay import config
 ANSWERED = "an_alert_about_a_version_is_answered_by_its_rollback"
 FLAPPING = "an_alert_that_comes_and_goes_acts_once"
 KILLED = "a_killed_controller_acts_once"
+PAGED = "what_is_left_to_people_is_told_them_once"
 
 
 AWAY = 5.0
@@ -70,8 +74,8 @@ class Place:
 
     def start(self, stack: ExitStack) -> None:
         trail = stack.enter_context(Lost(self.url, now, seconds=1.0, name=reaction.SCHEMA))
-        rollback: Any = Rollback(self.world.platform)
-        controller = Controller(parse(reaction.POLICY), trail, {"rollback": rollback}, now)
+        acts: Any = {"rollback": Rollback(self.world.platform), "page": Page(self.pages_to)}
+        controller = Controller(parse(reaction.POLICY), trail, acts, now)
         thread = threading.Thread(target=controller.run, args=(0.2,), daemon=True)
         thread.start()
         self.running.append((trail, controller, thread))
@@ -84,7 +88,8 @@ class Place:
         thread.join(60)
 
     @contextmanager
-    def reacting(self, platform: Any) -> Iterator[Reaction]:
+    def reacting(self, platform: Any, pages_to: str = "") -> Iterator[Reaction]:
+        self.pages_to = pages_to
         with psycopg.connect(self.url) as connection:
             connection.execute(f"DROP SCHEMA IF EXISTS {reaction.SCHEMA} CASCADE")
         trails.migrate(self.url, reaction.SCHEMA)
@@ -123,6 +128,23 @@ class Place:
         return "probe-react-0"
 
 
+@contextmanager
+def paged(_: Any) -> Iterator[pager.Pager]:
+    """The pager's own program, on this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    script = pager.SCRIPT.replace("PORT", str(port))
+    with (
+        subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=url, trust_env=False) as http,
+    ):
+        try:
+            yield pager.Pager(url, http)
+        finally:
+            process.kill()
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(monkeypatch)
@@ -149,6 +171,7 @@ def platform(world: World, trail_url: str, monkeypatch: pytest.MonkeyPatch) -> A
 
     world.forgetful = False  # type: ignore[attr-defined]
     monkeypatch.setattr(reaction, "POLICY", reaction.POLICY.replace("probe-rollout", "delay"))
+    monkeypatch.setattr(pager, "running", paged)
     monkeypatch.setattr(rollouts, "served", served)
     monkeypatch.setattr(rollouts, "until_answered_by", lambda *_: None)
     for name, value in {
@@ -168,7 +191,7 @@ def proven(platform: Any, name: str) -> Result:
     return run_one(REGISTRY[f"reaction.{name}"], platform, None)
 
 
-@pytest.mark.parametrize("name", [ANSWERED, FLAPPING, KILLED])
+@pytest.mark.parametrize("name", [ANSWERED, FLAPPING, KILLED, PAGED])
 def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
     result = proven(platform, name)
     assert (result.result, result.cause) == ("passed", "")
@@ -177,7 +200,11 @@ def test_they_pass_where_it_holds(platform: Any, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "name"),
-    [(damage_reaction.short_memory, FLAPPING), (damage_reaction.lost_intents, KILLED)],
+    [
+        (damage_reaction.short_memory, FLAPPING),
+        (damage_reaction.lost_intents, KILLED),
+        (damage_reaction.lost_pages, PAGED),
+    ],
 )
 def test_a_fault_of_the_trail_reddens_its_proof(
     platform: Any, fault: Callable[[Any], AbstractContextManager[None]], name: str
@@ -214,11 +241,16 @@ def test_a_canary_that_lost_its_record_is_what_the_fault_makes(
 
 def test_it_is_deployed_with_a_token_a_policy_and_a_trail_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reaction.probe, "workload_image", lambda _: "here/workloads:1")
-    made = {each["kind"]: each for each in reaction.objects(Some(), "abc", reaction.POLICY)}  # type: ignore[arg-type]
-    assert made["Secret"]["stringData"] == {"token": "abc"}
+    made = {each["kind"]: each for each in reaction.objects(Some(), reaction.POLICY)}  # type: ignore[arg-type]
     (main,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
-    (token,) = [each for each in main["env"] if each["name"] == "REACT_TOKEN"]
-    assert token["valueFrom"]["secretKeyRef"]["name"] == made["Secret"]["metadata"]["name"]
+    asked = {each["name"]: each.get("valueFrom", {}).get("secretKeyRef") for each in main["env"]}
+    for variable, of, values in (
+        ("REACT_TOKEN", "token", {"token": "abc"}),
+        ("PAGE_URL", "page", {"url": "http://pager"}),
+    ):
+        secret = reaction.secret(of, **values)
+        assert asked[variable]["name"] == secret["metadata"]["name"]
+        assert secret["stringData"].keys() == {asked[variable]["key"]}
     assert "schema=probe_react" in main["command"]
     policy = parse(made["ConfigMap"]["data"]["policy.yaml"])
     rule = policy.rule_of({"alertname": reaction.ALERT, "model": rollouts.NAME})
