@@ -33,7 +33,8 @@ def test_prometheus_is_told_of_each_change_of_its_configuration_and_rules(stack:
     (reloader,) = made(stack, "Prometheus")["spec"]["containers"]
     watched = {each.removeprefix("--watched-dir=") for each in reloader["args"] if "--watched-dir" in each}
     (configuration,) = (each for each in reloader["args"] if each.startswith("--config-file="))
-    assert watched == {"/etc/prometheus/config", "/etc/prometheus/rules"}
+    rules = f"/etc/prometheus/rules/prometheus-{outputs.PROMETHEUS}-rulefiles-0"
+    assert {"/etc/prometheus/config", rules} < watched
     assert configuration.removeprefix("--config-file=").rpartition("/")[0] in watched
 
 

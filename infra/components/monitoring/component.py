@@ -231,7 +231,9 @@ def _reloader() -> dict[str, Any]:
             f"--config-file={place}/config/prometheus.yaml.gz",
             f"--config-envsubst-file={place}/config_out/prometheus.env.yaml",
             f"--watched-dir={place}/config",
+            # Not those below it: of what is in them it is told by the clock alone.
             f"--watched-dir={place}/rules",
+            f"--watched-dir={place}/rules/prometheus-{outputs.PROMETHEUS}-rulefiles-0",
         ],
     }
 
