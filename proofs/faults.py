@@ -825,7 +825,7 @@ def _of_monitoring() -> tuple[Fault, ...]:
             lambda platform: damage_alerts.muted(platform, alarms.HEARTBEAT),
             ("monitoring.a_dead_prometheus_is_told_of",),
             ("WatchingIsDead to be received as resolved",),
-            seconds=1200.0,
+            seconds=1800.0,
         ),
         Fault(
             "nervous-rule",
