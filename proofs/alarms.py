@@ -40,9 +40,9 @@ class Told:
 
 def arrived(platform: Platform, since: float, status: str) -> list[dict[str, Any]]:
     """What the receiver has of alerts that arrived first since then, newest first."""
-    found: list[dict[str, Any]] = (
-        _asked(platform, "/v1/alerts", since=since, status=status, most=1000).raise_for_status().json()
-    )
+    answer = _asked(platform, "/v1/alerts", since=since, status=status, most=1000)
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()
     return found
 
 
