@@ -29,7 +29,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     do_GET = do_POST
-http.server.ThreadingHTTPServer(("", 8080), Echo).serve_forever()
+http.server.ThreadingHTTPServer(("", PORT), Echo).serve_forever()
 """
 
 
@@ -68,10 +68,12 @@ def answers(
     until(fitting, what, patience, every=0.3)
 
 
-def manifests(image: str, name: str, *, repeatable: bool = False) -> list[dict[str, Any]]:
-    """Deployment, Service and route."""
+def manifests(
+    image: str, name: str, *, script: str = SCRIPT, repeatable: bool = False
+) -> list[dict[str, Any]]:
+    """Deployment, Service and route of a server in Python; PORT in its script is where it listens."""
     main = pods.container(image, "-", [], cpu="20m", memory="64Mi", memory_limit="128Mi")
-    main["command"] = ["python3", "-c", SCRIPT]
+    main["command"] = ["python3", "-c", script.replace("PORT", str(PORT))]
     main["readinessProbe"] = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
     template = pods.pod(name, main, restartPolicy="Always")
     selector = {"app.kubernetes.io/name": name}

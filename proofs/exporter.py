@@ -94,9 +94,8 @@ def _pages_read(platform: Platform) -> int:
 
 def objects(image: str, routed: bool) -> list[dict[str, Any]]:
     """Deployment, Service, monitor, and a route where there is a Gateway."""
-    deployment, service, route = echo.manifests(image, NAME)
+    deployment, service, route = echo.manifests(image, NAME, script=SCRIPT)
     (main,) = deployment["spec"]["template"]["spec"]["containers"]
-    main["command"] = ["python3", "-c", SCRIPT.replace("PORT", str(echo.PORT))]
     main["ports"] = [{"name": "http", "containerPort": echo.PORT}]
     spec = {
         "selector": {"matchLabels": service["spec"]["selector"]},

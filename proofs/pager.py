@@ -69,9 +69,7 @@ class Pager:
 def running(platform: Platform) -> Iterator[Pager]:
     """It goes afterwards, with all that it was sent."""
     client.delete_workloads(platform, NAME)
-    deployment, service, _ = echo.manifests(probe.workload_image(platform), NAME)
-    (main,) = deployment["spec"]["template"]["spec"]["containers"]
-    main["command"] = ["python3", "-c", SCRIPT.replace("PORT", str(echo.PORT))]
+    deployment, service, _ = echo.manifests(probe.workload_image(platform), NAME, script=SCRIPT)
     try:
         client.deploy(platform, NAME, [deployment, service], deadline=180)
         here = platform.forward(outputs.NAMESPACE_WORKLOADS, NAME, echo.PORT).local_port
