@@ -214,13 +214,8 @@ def _job(wanted: Launch) -> dict[str, Any]:
 
 def _affinity(wanted: Launch) -> dict[str, Any]:
     """The pods apart from each other, and beside what they measure."""
-
-    def on_a_node(labels: Mapping[str, str]) -> dict[str, Any]:
-        term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": dict(labels)}}
-        return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
-
-    beside = {"podAffinity": on_a_node(wanted.beside)} if wanted.beside else {}
-    return {"podAntiAffinity": on_a_node(pods.labels(wanted.name)), **beside}
+    beside = {"podAffinity": pods.on_a_node(wanted.beside)} if wanted.beside else {}
+    return {"podAntiAffinity": pods.on_a_node(pods.labels(wanted.name)), **beside}
 
 
 def _command(wanted: Launch) -> list[str]:

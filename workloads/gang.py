@@ -7,7 +7,7 @@ Trainer sets them for a TrainJob, the Job for itself.
 
 from typing import Any
 
-from workloads.pods import access, container, labels, pod
+from workloads.pods import access, container, labels, on_a_node, pod
 
 PORT = 29500
 FORMS = ("TrainJob", "Job")
@@ -139,13 +139,7 @@ def _job(main: dict[str, Any], name: str, pods: int, gpus: int, namespace: str) 
         {"name": "PET_MASTER_ADDR", "value": f"{name}-0.{name}-ranks.{namespace}.svc.cluster.local"},
         {"name": "PET_MASTER_PORT", "value": str(PORT)},
     ]
-    apart = {
-        "podAntiAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": [
-                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels(name)}}
-            ]
-        }
-    }
+    apart = {"podAntiAffinity": on_a_node(labels(name))}
     tolerated = {"tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]} if gpus else {}
     return {
         "apiVersion": "batch/v1",

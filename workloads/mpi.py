@@ -8,7 +8,7 @@ which are there now.
 from typing import Any
 
 from workloads.gang import GPU, GPU_MEMORY
-from workloads.pods import container, labels, pod
+from workloads.pods import container, labels, on_a_node, pod
 
 FORMS = ("MPIJob",)
 IMAGE = "workloads-horovod"
@@ -103,17 +103,10 @@ def _replicas(template: dict[str, Any], count: int, restart: str) -> dict[str, A
 
 
 def _template(name: str, main: dict[str, Any], role: str, gpus: int = 0) -> dict[str, Any]:
-    made = pod(name, main, **(_apart(name, role) if role == "worker" else {}))
+    apart = {"podAntiAffinity": on_a_node({**labels(name), ROLE: role})}
+    made = pod(name, main, **({"affinity": apart} if role == "worker" else {}))
     made["metadata"]["labels"] |= {ROLE: role}
     del made["spec"]["restartPolicy"]  # The replicas' own is said beside the template.
     if gpus:
         made["spec"]["tolerations"] = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
     return made
-
-
-def _apart(name: str, role: str) -> dict[str, Any]:
-    others = {
-        "topologyKey": "kubernetes.io/hostname",
-        "labelSelector": {"matchLabels": {**labels(name), ROLE: role}},
-    }
-    return {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [others]}}}

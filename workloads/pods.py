@@ -1,6 +1,7 @@
 """The parts that the workloads' manifests share: a pod that passes the `restricted` Pod Security level."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 ACCESS_SECRET = "platform-access"
@@ -90,3 +91,9 @@ def pod(name: str, main: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def labels(name: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name, WORKLOAD_LABEL: name}
+
+
+def on_a_node(selector: Mapping[str, str]) -> dict[str, Any]:
+    """As podAffinity: on the node of a pod with these labels; as podAntiAffinity: on no such node."""
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": dict(selector)}}
+    return {"requiredDuringSchedulingIgnoredDuringExecution": [term]}

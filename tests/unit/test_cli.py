@@ -177,6 +177,23 @@ def test_up_proves_again_unless_the_last_report_holds(
     assert bringing_up.proven() == expected
 
 
+@pytest.mark.parametrize(
+    ("worked", "left_out"), [(["ingest_flights", "train_delay"], True), (["ingest_flights"], False)]
+)
+def test_a_first_training_is_not_repeated_at_once(
+    monkeypatch: pytest.MonkeyPatch, worked: list[str], left_out: bool
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(bringing_up, "require_bare_machine", lambda _: None)
+    monkeypatch.setattr(bringing_up, "bring_up", lambda *_: (True, worked))
+    monkeypatch.setattr(bringing_up, "run_proofs", lambda *_, **options: asked.update(options))
+    bringing_up.up()
+    assert set(bringing_up.LATER) <= set(asked["without"])
+    assert (bringing_up.AGAIN in asked["without"]) == left_out
+    known = {each.name for each in run.discover()}
+    assert {*bringing_up.LATER, bringing_up.AGAIN} <= known
+
+
 def test_a_workload_whose_part_is_missing_is_refused_with_the_part() -> None:
     bare: Any = SimpleNamespace(name="local", access={"S3_BUCKET": "datasets"})
     with pytest.raises(ClientError, match="needs the part 'tuning'") as refused:

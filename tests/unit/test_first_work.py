@@ -14,10 +14,12 @@ def test_what_runs_on_comes_first_and_always_and_is_no_work_that_was_done(
     monkeypatch: pytest.MonkeyPatch, done: bool, ran: list[str]
 ) -> None:
     put: list[str] = []
+    taken: dict[str, list[dict[str, Any]]] = {}
     images: set[str] = set()
 
     def deploy(_: Any, workload: str, objects: list[dict[str, Any]], **__: Any) -> None:
         put.append(workload)
+        taken[workload] = objects
         for each in objects:
             if each["kind"] == "Deployment":
                 images.update(box["image"] for box in each["spec"]["template"]["spec"]["containers"])
@@ -27,5 +29,21 @@ def test_what_runs_on_comes_first_and_always_and_is_no_work_that_was_done(
     monkeypatch.setattr(first_work, "completed", lambda *_: done)
     monkeypatch.setattr(first_work, "deploy", deploy)
     assert first_work.do(object(), "local", object()) == ran  # type: ignore[arg-type]
-    assert put == ["receive_alerts", "watch_objects", *ran]
+    assert put == [*(["fetch-workloads"] if ran else []), "receive_alerts", "watch_objects", *ran]
+    assert done or images_of(taken["fetch-workloads"]) == images_of(taken["train_delay"]) == {IMAGE}
     assert images == {"registry.example/seatrial/booking-api:0123"}
+
+
+def images_of(objects: list[dict[str, Any]]) -> set[str]:
+    jobs = [each for each in objects if each["kind"] == "Job"]
+    return {box["image"] for job in jobs for box in job["spec"]["template"]["spec"]["containers"]}
+
+
+def test_what_fetches_an_image_does_so_on_two_nodes_and_goes_by_itself() -> None:
+    spec = first_work.fetch(IMAGE)["spec"]
+    assert (spec["completions"], spec["parallelism"], spec["ttlSecondsAfterFinished"]) == (2, 2, 0)
+    (rule,) = spec["template"]["spec"]["affinity"]["podAntiAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert rule["topologyKey"] == "kubernetes.io/hostname"
+    assert rule["labelSelector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
