@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# A process for each core; what needs the machine for itself stays in one of them (tests/conftest.py).
-SIDE_BY_SIDE := -n logical
+# One process more than cores, since many tests wait; what needs the machine for itself stays in one of them
+# (tests/conftest.py), and begins first, as the longest.
+SIDE_BY_SIDE := -n $(shell expr $$(nproc) + 1) --no-loadscope-reorder
 
 # Debian ships Python's venv module apart.
 INSTALL_VENV = $(if $(findstring --no-install,$(FLAGS)),echo "Python's venv module is missing; install it with: apt-get install python3-venv" >&2; exit 3,echo "Installing python3-venv"; apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv)

@@ -5,15 +5,20 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-ONE_BY_ONE = ("tests/apiserver/", "tests/cluster/", "tests/kills/", "tests/platform/")
-"""Tests that hold ports, networks and clusters of the machine."""
+ONE_BY_ONE = {
+    "machine": ("tests/cluster/", "tests/kills/", "tests/platform/"),
+    "apiserver": ("tests/apiserver/",),
+}
+"""Tests that stay together: those that hold networks and clusters of the machine, and those that share a
+control plane."""
 
 
 class MachineApart(LoadScopeScheduling):
-    """What needs the machine for itself goes to one process; the others run beside it, file by file."""
+    """What stays together goes to one process; the others run beside it, file by file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "machine" if nodeid.startswith(ONE_BY_ONE) else nodeid.partition("::")[0]
+        together = (scope for scope, folders in ONE_BY_ONE.items() if nodeid.startswith(folders))
+        return next(together, nodeid.partition("::")[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> MachineApart:
