@@ -8,9 +8,10 @@ from xdist.scheduler import LoadScopeScheduling
 ONE_BY_ONE = {
     "machine": ("tests/cluster/", "tests/kills/", "tests/platform/"),
     "apiserver": ("tests/apiserver/",),
+    "stacks": tuple(f"tests/unit/test_{what}" for what in ("component_", "dashboards", "infra_", "katib")),
 }
-"""Tests that stay together: those that hold networks and clusters of the machine, and those that share a
-control plane."""
+"""Tests that stay together: those that hold networks and clusters of the machine, those that share a control
+plane, and those that look at the stacks, each of which takes seconds to build."""
 
 
 class MachineApart(LoadScopeScheduling):

@@ -6,8 +6,8 @@ from client import Platform
 from proofs import alarms, outages
 from proofs.run import Check, proof
 from proofs.subjects.monitoring_alerts import LOCAL, arrive
+from workloads.receive_alerts.heart import ALERTNAME as DEATH
 
-DEATH = "WatchingIsDead"
 LOOKS = 10.0
 """Seconds that the receiver may need to notice and to keep it."""
 REMEMBERED = 240.0

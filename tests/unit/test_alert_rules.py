@@ -12,14 +12,18 @@ import yaml
 
 import workloads
 from infra import alerts, releases
+from infra.components.monitoring import routing
 from local import promtool
+from proofs import alarms
+from workloads.react import manifest as react
+from workloads.receive_alerts.config import ReceiveAlerts
 
 WORKLOADS = Path(workloads.__file__).parent
 FILES = sorted(file for rooms in (alerts.COMPONENTS, WORKLOADS) for file in rooms.glob("*/alerts.yaml"))
 IMAGE = "registry.test/workloads:1"
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 A_DAY = Path(__file__).parent / "data" / "alerts" / "a_day_test.yaml"
-HEARTBEAT = "Watchdog"
+HEARTBEAT = routing.HEARTBEAT
 """It always fires."""
 
 
@@ -140,3 +144,10 @@ def test_that_day_has_all_that_rules_are_tested_with() -> None:
     tested = set().union(*(names(cases(file)) for file in FILES))
     assert len(tested) > 15
     assert names(read(A_DAY)["tests"]) == tested
+
+
+def test_all_who_speak_of_the_heartbeat_mean_the_same_alert() -> None:
+    """Workloads, the program and the proofs do not know each other."""
+    [always] = [rule for file in FILES for rule in rules(file) if rule.get("expr") == "vector(1)"]
+    names = {always["alert"], alarms.HEARTBEAT, ReceiveAlerts().heartbeat, react.HEARTBEAT}
+    assert names == {HEARTBEAT}
