@@ -1,9 +1,14 @@
-"""Which tests run in one process when several run side by side."""
+"""Which tests run in one process when several run side by side, and on how many threads."""
 
+import os
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+# As in the workloads' pods. More threads than free cores wait for each other by spinning, which takes up to
+# eight times as long; read when the first of NumPy, scikit-learn or PyTorch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ONE_BY_ONE = {
     "machine": ("tests/cluster/", "tests/kills/", "tests/platform/"),

@@ -83,8 +83,10 @@ def _files() -> list[str]:
     for top in FOLDERS:
         found += [str(p) for p in Path(top).glob("*")]
         found += [str(p) for p in Path(top).glob("*/*") if not str(p).startswith(("/tmp/", "/var/lib/dpkg"))]
-    # A pod has a /dev/shm of its own: PostgreSQL's there are those of tests beside this one.
-    foreign = ("/run/user", "/var/log/journal", "/run/shm/PostgreSQL.", "/var/run/shm/PostgreSQL.")
+    # A pod has a /dev/shm of its own: PostgreSQL's there are those of tests beside this one, as are files in
+    # which a client or a plugin keeps certificates.
+    beside = ("/run/shm/PostgreSQL.", "/var/run/shm/PostgreSQL.", "/tmp/seatrial-")
+    foreign = ("/run/user", "/var/log/journal", *beside)
     return [
         f
         for f in found

@@ -56,7 +56,7 @@ class Server:
 def running() -> Iterator[Server]:
     """A new, empty server."""
     # Not pytest's own folder: the path of a socket may have at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="seatrial-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="t-postgresql-"))
     data = folder / "data"
     try:
         made = [*program("initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync"]
