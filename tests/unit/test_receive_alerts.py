@@ -208,6 +208,31 @@ def test_the_heartbeat_is_asked_for_by_its_status(tmp_path: Path, clock: Clock) 
         assert client.get("/v1/heartbeat").status_code == 503
 
 
+def test_an_end_that_alertmanager_tells_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
+    """It tells it minutes after Prometheus spoke last. A rule that was changed ends and begins at once."""
+    gone, new = alert("Watchdog", "resolved"), alert("Watchdog", fingerprint="cd34")
+    with opened(tmp_path, clock, silence_seconds=60) as client:
+        for alerts, status in (([new], 200), ([gone, new], 200), ([gone], 503), ([new], 200)):
+            client.post("/v1/alerts", json=notification(*alerts)).raise_for_status()
+            assert client.get("/v1/heartbeat").status_code == status
+
+
+def test_who_is_told_of_the_death_is_told_the_cause(clock: Clock) -> None:
+    heard: list[Alert] = []
+    watched = Heart(config.ReceiveAlerts(silence_seconds=60), None, [Listener("me", heard.append)], clock)
+    watched.end()
+    watched.look()
+    watched.beat()
+    watched.look()
+    clock.now += 61
+    watched.look()
+    assert [each.status for each in heard] == ["firing", "resolved", "firing"]
+    assert ("Prometheus" in heard[0].annotations["summary"], "60 s" in heard[2].annotations["summary"]) == (
+        True,
+        True,
+    )
+
+
 def test_the_death_of_the_watching_is_kept_among_the_alerts(tmp_path: Path, clock: Clock) -> None:
     settings = config.ReceiveAlerts(silence_seconds=60)
     store = Store(tmp_path, settings.keep)

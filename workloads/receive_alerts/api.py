@@ -44,6 +44,8 @@ class Receiver:
         if any(each.status == "firing" for each in beats):
             self.heart.beat()
             self.store.beat(self.heart.now())
+        elif beats:
+            self.heart.end()
         if news:
             self.store.keep(news, self.heart.now())
         for each in news:

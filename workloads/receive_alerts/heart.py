@@ -56,15 +56,20 @@ class Heart:
     ) -> None:
         self.settings, self.last, self.listeners, self.now = settings, last, listeners, now
         self.began = now()
+        self.over = False
+        """Whether Alertmanager said that it has ended: it lives, and what should evaluate rules does not."""
         self.alarm: Alert | None = None
         """What was said last of the heartbeat; nothing while it never was missing."""
 
     def beat(self) -> None:
-        self.last = self.now()
+        self.last, self.over = self.now(), False
+
+    def end(self) -> None:
+        self.over = True
 
     def state(self) -> Heartbeat:
         return Heartbeat(
-            alive=self.missing() <= self.settings.silence_seconds,
+            alive=not self.over and self.missing() <= self.settings.silence_seconds,
             last=self.last,
             silence_seconds=self.settings.silence_seconds,
         )
@@ -81,8 +86,8 @@ class Heart:
             log("heartbeat is back", last=self.last)
             self.alarm = self.alarm.model_copy(update={"status": "resolved", "endsAt": self._date()})
         elif not alive and not firing:
-            log("no heartbeat: the watching is dead", last=self.last)
             self.alarm = self._death()
+            log("no heartbeat: the watching is dead", last=self.last, cause=self._cause())
         if self.alarm is not None:
             for listener in self.listeners:
                 listener.hear(self.alarm)
@@ -92,13 +97,18 @@ class Heart:
             status="firing",
             labels={"alertname": ALERTNAME, "severity": "critical"},
             annotations={
-                "summary": f"No heartbeat from Alertmanager for {self.settings.silence_seconds:g} s",
+                "summary": self._cause(),
                 "runbook_url": "docs/runbooks/Watchdog.md",
             },
             startsAt=self._date(),
             endsAt=NEVER,
             fingerprint=hashlib.sha256(ALERTNAME.encode()).hexdigest()[:16],
         )
+
+    def _cause(self) -> str:
+        if self.over:
+            return "The heartbeat has ended: Prometheus does not tell Alertmanager of any alert"
+        return f"No heartbeat from Alertmanager for {self.settings.silence_seconds:g} s"
 
     def _date(self) -> datetime:
         return datetime.fromtimestamp(self.now(), UTC)
