@@ -3,6 +3,7 @@ else.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -25,15 +26,39 @@ MARKS = {
 }
 
 
+def left_out(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """By the reason what was skipped for one that others have too, such as a part that is not there."""
+    reasons = Counter(entry.cause for entry in results if entry.result == SKIPPED)
+    shared = [reason for reason, times in reasons.items() if reason and times > 1]
+    return {
+        reason: [entry for entry in results if (entry.result, entry.cause) == (SKIPPED, reason)]
+        for reason in shared
+    }
+
+
+def told_singly(results: Sequence[Result]) -> list[Result]:
+    """What is not `left_out`."""
+    shared = left_out(results)
+    return [entry for entry in results if entry.result != SKIPPED or entry.cause not in shared]
+
+
+def subjects(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results by subject, in their order."""
+    found: dict[str, list[Result]] = {}
+    for entry in results:
+        found.setdefault(entry.subject, []).append(entry)
+    return found
+
+
 def table(results: Sequence[Result]) -> Table:
-    """Proof, what was asserted, result, seconds."""
+    """Proof, what was asserted, result, seconds; a line for all that is `left_out` for the same reason."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     drawn.add_column("")
     drawn.add_column("proof", no_wrap=True, overflow="ignore")
     drawn.add_column("what was asserted", overflow="fold")
     drawn.add_column("assertions", justify="right")
     drawn.add_column("seconds", justify="right")
-    for entry in results:
+    for entry in told_singly(results):
         mark, style = MARKS[entry.result]
         about = entry.about if entry.result == PASSED else f"{entry.about}\n{entry.result}: {entry.cause}"
         drawn.add_row(
@@ -43,6 +68,11 @@ def table(results: Sequence[Result]) -> Table:
             str(entry.assertions),
             f"{entry.seconds:.1f}",
         )
+    mark, style = MARKS[SKIPPED]
+    for reason, entries in left_out(results).items():
+        whose = ", ".join(subjects(entries))
+        about = escape(f"{len(entries)} proofs of {whose}\n{SKIPPED}: {reason}")
+        drawn.add_row(f"[{style}]{mark}[/{style}]", "", about, "", "")
     return drawn
 
 
@@ -104,8 +134,7 @@ def write(
 def junit(results: Sequence[Result]) -> str:
     """JUnit XML, one suite a subject; what was not run is an error, because it was asked for."""
     suites = ElementTree.Element("testsuites")
-    for subject in dict.fromkeys(entry.subject for entry in results):
-        own = [entry for entry in results if entry.subject == subject]
+    for subject, own in subjects(results).items():
         found = count(own)
         suite = ElementTree.SubElement(
             suites,
@@ -169,10 +198,8 @@ def html(
         good=ok(results),
         counts=count(results),
         seconds=sum(entry.seconds for entry in results),
-        subjects={
-            name: [entry for entry in results if entry.subject == name]
-            for name in dict.fromkeys(entry.subject for entry in results)
-        },
+        subjects=subjects(told_singly(results)),
+        left_out=left_out(results),
         marks={name: mark for name, (mark, _) in MARKS.items()},
         evaluation=evaluation,
         data=attached.get("data"),

@@ -194,17 +194,23 @@ def test_a_report_of_a_platform_without_prometheus_says_so(monkeypatch: pytest.M
 
 def test_a_short_run_is_shown_with_the_time_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     spans: list[float] = []
-    monkeypatch.setattr(dashboards, "observed", lambda _, start, end: spans.append(end - start) or {})
+
+    def observed(_: Any, start: float, end: float) -> dict[str, Any]:
+        spans.append(end - start)
+        return {"alerts": [{"name": "Watchdog"}, {"name": "TrinoDown"}]}
+
+    monkeypatch.setattr(dashboards, "observed", observed)
     platform: Any = Some(
         access={"AWS_ENDPOINT_URL": "http://object-store.platform-data.svc.cluster.local:7070"}
     )
     now = pages.time.time()
-    assert pages.look(platform, now) == {"external_store": False}
+    told = [{"name": "TrinoDown"}]
+    assert pages.look(platform, now) == {"alerts": told, "external_store": False}, "the heartbeat is no news"
     pages.look(platform, now - 5000)
     assert spans[0] == pages.LEAST
     assert spans[1] == pytest.approx(5000, abs=5)
     platform.access["AWS_ENDPOINT_URL"] = "https://s3.us-east-1.amazonaws.com"
-    assert pages.look(platform, now) == {"external_store": True}
+    assert pages.look(platform, now) == {"alerts": told, "external_store": True}
 
 
 def test_prove_looks_at_the_dashboards_once_the_proofs_are_through(

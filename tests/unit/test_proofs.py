@@ -335,6 +335,25 @@ def test_the_table_shows_causes_as_they_are(results: list[Result]) -> None:
     assert report.summary(results) == "4 proofs, 3 assertions: 1 passed, 1 failed, 1 skipped, 1 not run"
 
 
+def test_what_is_left_out_for_the_same_reason_takes_one_line(results: list[Result]) -> None:
+    from rich.console import Console
+
+    reason = "the part c is not provisioned (seatrial up --with c)"
+    names = ("c.first", "c.second", "d.third")
+    absent = [Result(name, name[0], 0, "skipped", reason, 0.0, f"About {name}.") for name in names]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(report.table([*results, *absent]))
+    text = console.export_text()
+    assert text.count(reason) == 1
+    assert "3 proofs of c, d" in text
+    assert [name for name in names if name in text] == []
+    assert "no GPU here" in text, "one that is skipped alone is told as any other"
+    page = report.html([*results, *absent], stack="local", made="now")
+    assert page.count(reason) == 1
+    assert [name for name in names if f"About {name}." not in page] == []
+    assert "<h2>C</h2>" not in page
+
+
 def test_what_makes_a_run_fail_is_told_in_a_line_each(results: list[Result]) -> None:
     told = report.red(results)
     assert [line.split(": ")[:2] for line in told] == [["failed", "b.bad"], ["not run", "b.none"]]
