@@ -35,7 +35,6 @@ from proofs import (
 )
 from proofs.run import FAILED, Result, prove
 from proofs.subjects import training
-from workloads.receive_alerts.heart import ALERTNAME as DEATH
 
 
 @dataclass(frozen=True)
@@ -825,7 +824,7 @@ def _of_monitoring() -> tuple[Fault, ...]:
             "muted-heartbeat",
             lambda platform: damage_alerts.muted(platform, alarms.HEARTBEAT),
             ("monitoring.a_dead_prometheus_is_told_of",),
-            (f"{DEATH} to be received as resolved",),
+            ("its silence not waited for",),
             seconds=1800.0,
         ),
         Fault(
