@@ -15,6 +15,7 @@ from client.waiting import until
 from proofs import booking, echo, models, probe
 from proofs.damage import NAME
 from proofs.subjects.serving_booking import MODEL_SELECTOR, NOWHERE, flights, question
+from workloads import pods
 
 FALSIFY = """
 CREATE OR REPLACE FUNCTION falsify() RETURNS trigger LANGUAGE plpgsql
@@ -106,8 +107,7 @@ def apart(platform: Platform) -> Iterator[None]:
     """The pods of the service must not be where its model is."""
     booking.booked(platform)
     key, _, value = MODEL_SELECTOR.partition("=")
-    term = {"labelSelector": {"matchLabels": {key: value}}, "topologyKey": "kubernetes.io/hostname"}
-    beside = {"requiredDuringSchedulingIgnoredDuringExecution": [term]}
+    beside = pods.on_a_node({key: value})
     try:
         _place(platform, {"podAffinity": None, "podAntiAffinity": beside})
         yield

@@ -3,7 +3,6 @@ else.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -28,12 +27,11 @@ MARKS = {
 
 def left_out(results: Sequence[Result]) -> dict[str, list[Result]]:
     """By the reason what was skipped for one that others have too, such as a part that is not there."""
-    reasons = Counter(entry.cause for entry in results if entry.result == SKIPPED)
-    shared = [reason for reason, times in reasons.items() if reason and times > 1]
-    return {
-        reason: [entry for entry in results if (entry.result, entry.cause) == (SKIPPED, reason)]
-        for reason in shared
-    }
+    found: dict[str, list[Result]] = {}
+    for entry in results:
+        if entry.result == SKIPPED and entry.cause:
+            found.setdefault(entry.cause, []).append(entry)
+    return {reason: entries for reason, entries in found.items() if len(entries) > 1}
 
 
 def told_singly(results: Sequence[Result]) -> list[Result]:

@@ -103,8 +103,8 @@ def _replicas(template: dict[str, Any], count: int, restart: str) -> dict[str, A
 
 
 def _template(name: str, main: dict[str, Any], role: str, gpus: int = 0) -> dict[str, Any]:
-    apart = {"podAntiAffinity": on_a_node({**labels(name), ROLE: role})}
-    made = pod(name, main, **({"affinity": apart} if role == "worker" else {}))
+    apart = {"affinity": {"podAntiAffinity": on_a_node({**labels(name), ROLE: role})}}
+    made = pod(name, main, **(apart if role == "worker" else {}))
     made["metadata"]["labels"] |= {ROLE: role}
     del made["spec"]["restartPolicy"]  # The replicas' own is said beside the template.
     if gpus:

@@ -13,30 +13,26 @@ IMAGE = "registry.example/seatrial/workloads:0123"
 def test_what_runs_on_comes_first_and_always_and_is_no_work_that_was_done(
     monkeypatch: pytest.MonkeyPatch, done: bool, ran: list[str]
 ) -> None:
-    put: list[str] = []
     taken: dict[str, list[dict[str, Any]]] = {}
-    images: set[str] = set()
 
     def deploy(_: Any, workload: str, objects: list[dict[str, Any]], **__: Any) -> None:
-        put.append(workload)
+        assert workload not in taken
         taken[workload] = objects
-        for each in objects:
-            if each["kind"] == "Deployment":
-                images.update(box["image"] for box in each["spec"]["template"]["spec"]["containers"])
 
     monkeypatch.setattr(first_work, "workloads_run_in", lambda *_: IMAGE)
     monkeypatch.setattr(first_work, "offers", lambda _: {"served": {"Job"}})
     monkeypatch.setattr(first_work, "completed", lambda *_: done)
     monkeypatch.setattr(first_work, "deploy", deploy)
     assert first_work.do(object(), "local", object()) == ran  # type: ignore[arg-type]
-    assert put == [*(["fetch-workloads"] if ran else []), "receive_alerts", "watch_objects", *ran]
+    assert list(taken) == [*(["fetch-workloads"] if ran else []), "receive_alerts", "watch_objects", *ran]
     assert done or images_of(taken["fetch-workloads"]) == images_of(taken["train_delay"]) == {IMAGE}
-    assert images == {"registry.example/seatrial/booking-api:0123"}
+    for service in ("receive_alerts", "watch_objects"):
+        assert images_of(taken[service]) == {"registry.example/seatrial/booking-api:0123"}
 
 
 def images_of(objects: list[dict[str, Any]]) -> set[str]:
-    jobs = [each for each in objects if each["kind"] == "Job"]
-    return {box["image"] for job in jobs for box in job["spec"]["template"]["spec"]["containers"]}
+    running = [each for each in objects if each["kind"] in ("Job", "Deployment")]
+    return {box["image"] for each in running for box in each["spec"]["template"]["spec"]["containers"]}
 
 
 def test_what_fetches_an_image_does_so_on_two_nodes_and_goes_by_itself() -> None:

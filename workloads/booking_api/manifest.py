@@ -5,7 +5,7 @@ from typing import Any
 
 from workloads import image_of, watched
 from workloads.booking_api.config import CREDENTIAL_HEADER
-from workloads.pods import ACCESS_SECRET, container, environment, labels, pod
+from workloads.pods import ACCESS_SECRET, container, environment, labels, on_a_node, pod
 
 NAME = "booking-api"
 OWN_IMAGE = "booking-api"
@@ -134,11 +134,7 @@ def _beside(model: str) -> Object:
     """On a node that a server of the model is on. The model goes where it likes, and the service follows:
     were each to wait for the other, neither would come up again after a drain.
     """
-    term = {
-        "labelSelector": {"matchLabels": {COLOCATE_LABEL: model}},
-        "topologyKey": "kubernetes.io/hostname",
-    }
-    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    return {"podAffinity": on_a_node({COLOCATE_LABEL: model})}
 
 
 def _container(image: str, name: str, model: str, domain: str, arguments: list[str]) -> Object:
