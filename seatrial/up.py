@@ -56,7 +56,7 @@ def up(
     if prove and (changed or not proven()):
         without = [*LATER, AGAIN] if "train_delay" in worked else LATER
         run_proofs(LOCAL_STACK, reports(LOCAL_STACK), without=without, timeline=timeline())
-        out.print(f"left to `make prove`, because they take an hour: {', '.join(LATER)}")
+        out.print(f"left to `make prove`, as too long or just seen: {', '.join(without)}")
     elif not changed:
         out.print("nothing was changed; `make prove` runs the proofs again")
     out.print("look around:  seatrial status   ·   seatrial open mlflow|trino|prometheus   ·   make down")
