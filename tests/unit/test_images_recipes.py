@@ -88,8 +88,9 @@ def test_an_image_stands_on_nothing_that_a_registry_would_be_asked_for(made: Rec
 
 @EVERY_RECIPE
 def test_package_clients_are_configured_by_the_host(made: Recipe) -> None:
-    text = containerfile(made)
-    assert not re.search(r"https?://", text)
+    assert not re.search(r"https?://", containerfile(made))
+    scripts = (path for path in made.files() if path.stat().st_mode & 0o100)
+    text = "\n".join([containerfile(made), *(path.read_text() for path in scripts)])
     for command, variable in (
         ("apt-get", "APT_CONFIG=/run/host/apt.conf"),
         ("uv pip install", "UV_CONFIG_FILE=/run/host/uv.toml SSL_CERT_FILE=/run/host/ca.crt"),
