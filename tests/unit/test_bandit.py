@@ -185,25 +185,25 @@ class Life:
     """
 
     def __init__(self, arms: list[np.ndarray], seed: int, late: int = 0) -> None:
-        self.arms, self.late = arms, late
+        self.arms, self.late = np.stack(arms), late
         self.random = np.random.default_rng(seed)
         self.flights = self.random.permutation(len(arms[0]))
         self.names = [str(3 + place) for place in range(len(arms))]
         self.weights = whole(dict.fromkeys(self.names, 1 / len(arms)), steering.TOTAL)
         self.note = Note(BY, "2013-07-01T00:00:00+00:00", self.names)
-        self.log: list[tuple[int, bool]] = []
-        """Arm and whether it was right, of each request."""
+        self.log = np.empty((0, 2), int)
+        """Arm and whether it was right, of each request: shape (requests, 2)."""
         self.shares: list[float] = []
         """Of the last arm, after each look."""
 
     def ask(self, requests: int) -> None:
         edges = np.cumsum([self.weights[name] for name in self.names]) / steering.TOTAL
-        for place in np.searchsorted(edges, self.random.random(requests), side="right"):
-            flight = self.flights[len(self.log) % len(self.flights)]
-            self.log.append((int(place), bool(self.arms[place][flight])))
+        places = np.searchsorted(edges, self.random.random(requests), side="right")
+        flights = self.flights[np.arange(len(self.log), len(self.log) + requests) % len(self.flights)]
+        self.log = np.vstack([self.log, np.column_stack([places, self.arms[places, flights]])])
 
     def counts(self) -> Counts:
-        known = np.array(self.log[: len(self.log) - self.late], int).reshape(-1, 2)
+        known = self.log[: max(len(self.log) - self.late, 0)]
         return {
             name: (int((known[:, 0] == place).sum()), int(known[known[:, 0] == place, 1].sum()))
             for place, name in enumerate(self.names)
@@ -232,8 +232,7 @@ def test_the_better_version_gets_nine_of_ten_requests_within_a_thousand() -> Non
         life = Life(arms, seed).live(3000)
         settled = life.shares[1000 // SETTINGS.batch :]
         assert min(settled) >= 0.9, f"seed {seed}"
-        got = [arm == 1 for arm, _ in life.log[1000:]]
-        assert np.mean(got) >= 0.9, f"seed {seed}"
+        assert np.mean(life.log[1000:, 0] == 1) >= 0.9, f"seed {seed}"
         assert max(np.abs(np.diff([0.5, *life.shares]))) <= SETTINGS.most + 1 / steering.TOTAL
 
 
@@ -249,7 +248,7 @@ def test_two_versions_that_are_the_same_share_the_traffic() -> None:
     """
     same = hits()["schedule"]
     lives = [Life([same, same], seed).live(10_000) for seed in SEEDS]
-    parts = [np.mean([arm == 1 for arm, _ in life.log]) for life in lives]
+    parts = [np.mean(life.log[:, 0] == 1) for life in lives]
     assert 0.35 <= min(parts) <= max(parts) <= 0.65
     assert np.mean(parts) == pytest.approx(0.5, abs=0.05)
     assert all(abs(life.shares[-1] - 0.5) <= 0.1 for life in lives)
@@ -274,7 +273,7 @@ def test_a_bandit_that_is_killed_at_any_moment_goes_on_as_if_it_had_not_been() -
                 killed.note = Note(**json.loads(json.dumps(asdict(killed.note))))
             killed.look(SETTINGS)
             assert (killed.weights, killed.note) == (whole_life.weights, whole_life.note)
-        assert killed.log == whole_life.log
+        assert np.array_equal(killed.log, whole_life.log)
 
 
 def test_settings_of_the_rules_are_those_of_the_bandit() -> None:
