@@ -11,6 +11,7 @@ from client.waiting import until
 from proofs import alarms, causes, causes_objects, load, probe, scene
 from proofs.alarms import Fired
 from proofs.exporter import PATIENCE as TO_BE_READ
+from proofs.recorded import recorded
 from proofs.run import Check, proof
 from proofs.subjects.monitoring_alerts import LOCAL
 from proofs.subjects.monitoring_causes import TO_END
@@ -44,6 +45,7 @@ def half_an_hour_of_load_raises_no_alarm(platform: Platform, check: Check) -> No
         ended = time.time()
         # Only pending is no alarm, and worth to know.
         check.attach("pending", alarms.pending(platform, began, ended))
+        check.attach("recorded", recorded(platform, began, ended))
         judge(check, first or alarms.fired(platform, began, ended), tallies)
         alive(platform, check, began, ended)
 
