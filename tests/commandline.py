@@ -45,9 +45,9 @@ class Platform:
     def json(self, *words: str) -> Any:
         return json.loads(self.ok(*words, "--json"))
 
-    def touched(self) -> list[dict[str, Any]]:
-        """The objects that the last `up` that changed anything created, changed or deleted."""
-        told = ROOT / "reports" / self.cluster / "provisioning.json"
+    def reported(self, name: str) -> list[dict[str, Any]]:
+        """What `up` wrote last: its `proofs`, or of `provisioning` what was created, changed or deleted."""
+        told = ROOT / "reports" / self.cluster / f"{name}.json"
         entries: list[dict[str, Any]] = json.loads(told.read_text())
         return entries
 

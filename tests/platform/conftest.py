@@ -14,6 +14,6 @@ from tests.commandline import Platform
 def platform() -> Iterator[Platform]:
     ours = Platform("t-platform")
     ours.ok("down", "--yes")
-    ours.ok("up", "--no-prove", "--parts", "core")
+    ours.ok("up", "--parts", "core")
     yield ours
     ours.ok("down", "--yes")

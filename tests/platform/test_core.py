@@ -4,21 +4,17 @@ import os
 import shlex
 import subprocess
 
-from seatrial.up import LATER
 from tests.commandline import ROOT, Platform
-
-LONG = ",".join(LATER)
-"""They take many minutes, and are seen green by the faults that break them."""
 
 
 def test_the_first_up_creates_the_platform(platform: Platform) -> None:
     assert {"StatefulSet platform-data/postgresql", "Deployment platform-ml/mlflow"} <= {
-        entry["name"] for entry in platform.touched()
+        entry["name"] for entry in platform.reported("provisioning")
     }
 
 
 def test_every_proof_passes(platform: Platform) -> None:
-    results = platform.json("prove", "local", "--deadline", "20m", "--without", LONG)
+    results = platform.reported("proofs")
     core = {"platform", "data", "monitoring"}
     others = {"training", "tuning", "serving", "rollout", "experiments", "feedback", "reaction", "drift"}
     assert {result["subject"] for result in results} == core | others
