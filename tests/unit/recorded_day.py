@@ -5,7 +5,6 @@ from itertools import groupby
 from typing import Any
 
 DAY = 24 * 3600
-_COUNTS = ("_total", "_count", "_sum", "_bucket")
 _TIMES = ("_time_seconds", "_timestamp_seconds")
 
 Values = list[float | None]
@@ -14,7 +13,8 @@ Values = list[float | None]
 def inputs(recorded: dict[str, Any], seconds: int = DAY) -> list[dict[str, str]]:
     """What was recorded (`proofs.recorded`), as `input_series` of a test of promtool, from its time 0 on.
 
-    Each time counters go on from where they were, and times since 1970 are as far away as before.
+    What never falls in it, as a counter, goes on from where it was; times since 1970 are as far away as they
+    were.
     """
     found = []
     for series, runs in recorded["series"].items():
@@ -28,13 +28,17 @@ def inputs(recorded: dict[str, Any], seconds: int = DAY) -> list[dict[str, str]]
     return found
 
 
+def steps(recorded: dict[str, Any]) -> int:
+    """How many values each series has."""
+    return sum(times for _, times in next(iter(recorded["series"].values())))
+
+
 def _shift(name: str, once: Values, began: float, step: int) -> Callable[[float, int], float]:
     if name.endswith(_TIMES):
         return lambda value, time: value - began + time * len(once) * step
     known = [value for value in once if value is not None]
-    if name.endswith(_COUNTS):
-        return lambda value, time: value - known[0] + time * (known[-1] - known[0])
-    return lambda value, time: value
+    rise = known[-1] - known[0] if known == sorted(known) else 0
+    return lambda value, time: value + time * rise
 
 
 def _words(values: Values) -> Iterator[str]:

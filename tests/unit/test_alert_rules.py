@@ -2,6 +2,7 @@
 Prometheus's own promtool.
 """
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from infra import alerts, releases
 from infra.components.monitoring import routing
 from local import promtool
 from proofs import alarms
+from tests.unit import recorded_day
 from workloads.react import manifest as react
 from workloads.receive_alerts.config import ReceiveAlerts
 
@@ -23,6 +25,10 @@ FILES = sorted(file for rooms in (alerts.COMPONENTS, WORKLOADS) for file in room
 IMAGE = "registry.test/workloads:1"
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
 A_DAY = Path(__file__).parent / "data" / "alerts" / "a_day_test.yaml"
+RECORDED = A_DAY.with_name("half_an_hour_of_load.json")
+"""What a platform with serving kept in the proof that half an hour of load raises no alarm: attached to it as
+`recorded` in `reports/proofs.json`.
+"""
 HEARTBEAT = routing.HEARTBEAT
 """It always fires."""
 
@@ -144,6 +150,43 @@ def test_that_day_has_all_that_rules_are_tested_with() -> None:
     tested = set().union(*(names(cases(file)) for file in FILES))
     assert len(tested) > 15
     assert names(read(A_DAY)["tests"]) == tested
+
+
+@pytest.mark.parametrize(
+    ("away", "seconds", "told"),
+    [("nothing", recorded_day.DAY, ()), ("mlflow", 3600, ("MlflowDown", "TargetDown"))],
+)
+def test_no_alert_fires_on_a_day_of_recorded_half_hours_but_about_what_is_away(
+    run_promtool: Any, tmp_path: Path, away: str, seconds: int, told: tuple[str, ...]
+) -> None:
+    recorded = json.loads(RECORDED.read_text())
+    for series in recorded["series"]:
+        if series.startswith("up{") and f'job="{away}"' in series:
+            recorded["series"][series] = [(0.0, recorded_day.steps(recorded))]
+    firing = f'ALERTS{{alertname!="{HEARTBEAT}", alertstate="firing"}}'
+    seen = {
+        "expr": f"group by (alertname) (count_over_time({firing}[{seconds}s]))",
+        "eval_time": f"{seconds}s",
+        "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": 1} for alert in told],
+    }
+    case = {
+        "interval": f"{recorded['step']}s",
+        "input_series": recorded_day.inputs(recorded, seconds),
+        "promql_expr_test": [seen],
+    }
+    day = tmp_path / "day_test.yaml"
+    day.write_text(
+        json.dumps({"rule_files": loaded_in(recorded), "evaluation_interval": "2m", "tests": [case]})
+    )
+    run_promtool("test", "rules", day)
+
+
+def loaded_in(recorded: dict[str, Any]) -> list[str]:
+    """The files of the rules that were loaded then; those of parts that were not there would rightly fire."""
+    of = {file: {rule["alert"] for rule in rules(file) if "alert" in rule} for file in FILES}
+    loaded = [file for file in FILES if of[file] <= set(recorded["alerts"])]
+    assert set().union(*(of[file] for file in loaded)) == set(recorded["alerts"]), "record half an hour anew"
+    return [str(file) for file in loaded]
 
 
 def test_all_who_speak_of_the_heartbeat_mean_the_same_alert() -> None:

@@ -66,7 +66,8 @@ class World:
             return ["up", "ALERTS"]
         if path == "rules":
             loaded = [
-                {"name": name, "query": f"of {name}", "duration": 0} for name in self.objects - self.unread
+                {"type": "alerting", "name": name, "query": f"of {name}", "duration": 0}
+                for name in self.objects - self.unread
             ]
             return {"groups": [{"interval": 5, "rules": loaded}]}
         if path == "alerts":

@@ -14,8 +14,12 @@ class Prometheus:
     """One rule that is recorded, one alert that reads it, and three metrics, of which none reads one."""
 
     rules = (
-        {"name": "answers:rate", "query": 'sum by (job) (rate(answers_total{job="a"}[5m]))'},
-        {"name": "Slow", "query": "answers:rate < 1 and on (job) up == 1"},
+        {
+            "type": "recording",
+            "name": "answers:rate",
+            "query": 'sum by (job) (rate(answers_total{job="a"}[5m]))',
+        },
+        {"type": "alerting", "name": "Slow", "query": "answers:rate < 1 and on (job) up == 1"},
     )
 
     def prometheus(self, path: str, **asked: str) -> Any:
@@ -33,7 +37,7 @@ class Prometheus:
 
 def test_what_rules_read_is_recorded_and_what_they_make_is_not() -> None:
     found = subject.recorded(Prometheus(), BEGAN, BEGAN + 120.2)  # type: ignore[arg-type]
-    assert (found["began"], found["step"]) == (1_000_000, 30)
+    assert (found["began"], found["step"], found["alerts"]) == (1_000_000, 30, ["Slow"])
     assert found["series"] == {
         'answers_total{job="a"}': [(7, 1), (8, 1), (9, 1), (10, 1), (11, 1)],
         'up{job="a"}': [(None, 1), (1, 2), (None, 2)],
@@ -45,7 +49,7 @@ def test_what_rules_read_is_recorded_and_what_they_make_is_not() -> None:
     [
         ('up{job="a"}', [[1.0, 3], [0.0, 1], [1.0, 1]], "1.0x2 0.0 1.0x2 0.0"),
         ('up{job="a"}', [[None, 2], [1.0, 2], [None, 1]], "_x2 1.0x1 stale _x1 1.0x1"),
-        ("asked_total{}", [[500.0, 1], [503.0, 2], [504.0, 2]], "0.0 3.0x1 4.0x1 7.0x1 8.0"),
+        ("asked_total{}", [[500.0, 1], [503.0, 2], [504.0, 2]], "500.0 503.0x1 504.0x1 507.0x1 508.0"),
         ("seen_timestamp_seconds{}", [[1000.0, 2], [1060.0, 3]], "0.0x1 60.0x1 120.0x1 180.0x1"),
     ],
     ids=["gauge", "that ends and comes", "counter", "time"],
