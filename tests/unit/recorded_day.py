@@ -28,11 +28,6 @@ def inputs(recorded: dict[str, Any], seconds: int = DAY) -> list[dict[str, str]]
     return found
 
 
-def steps(recorded: dict[str, Any]) -> int:
-    """How many values each series has."""
-    return sum(times for _, times in next(iter(recorded["series"].values())))
-
-
 def _shift(name: str, once: Values, began: float, step: int) -> Callable[[float, int], float]:
     if name.endswith(_TIMES):
         return lambda value, time: value - began + time * len(once) * step
