@@ -9,7 +9,8 @@ from client import outputs
 from proofs.scene import Scene
 
 NODE = 'job="node-exporter",instance="probe",node="probe"'
-VERSION = 'model="probe",version="1"'
+VERSION = 'model="probe-causes",version="1"'
+"""Of no model that proofs serve: a shipper that still runs would say of it how good it really is."""
 SHIPPER = f'job="{outputs.NAMESPACE_WORKLOADS}/ship-predictions"'
 REACTION = f'job="{outputs.NAMESPACE_WORKLOADS}/react"'
 
