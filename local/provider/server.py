@@ -225,7 +225,6 @@ def _serve(address: str) -> None:
     provider_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)
     ended = threading.Event()
 
     def stop(*_: object) -> None:
@@ -236,6 +235,8 @@ def _serve(address: str) -> None:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     parent = os.getppid()
+    # Who reads it may interrupt us, or die, at once.
+    print(port, flush=True)
     while not ended.wait(_PARENT_SECONDS):
         if os.getppid() != parent:
             provider.cancel()
