@@ -182,9 +182,9 @@ def first(platform: Platform, query: str, since: float, until: float) -> float:
     return min(float(entry["values"][0][0]) for entry in series(platform, query, since, until))
 
 
-def series(platform: Platform, query: str, since: float, until: float) -> list[Any]:
-    """What a query says at each second."""
-    span = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": "1"}
+def series(platform: Platform, query: str, since: float, until: float, step: int = 1) -> list[Any]:
+    """What a query says at each second, or every `step` seconds."""
+    span = {"start": f"{since:.3f}", "end": f"{until:.3f}", "step": str(step)}
     found: list[Any] = platform.prometheus("query_range", query=query, **span)["result"]
     return found
 

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from client import Platform
+from proofs import alarms
 
 STEP = 30
 """Seconds between two values, as in the tests of the rules."""
@@ -34,10 +35,9 @@ def values(platform: Platform, name: str, began: float, ended: float) -> dict[st
     """Of each series of a metric."""
     # A clock is read at a scrape, and says at each step what it would have said then.
     query = f"{name} - timestamp({name}) + time()" if name == CLOCK else name
-    span = {"start": f"{began:.3f}", "end": f"{ended:.3f}", "step": str(STEP)}
     places = range(int((ended - began) / STEP) + 1)
     found = {}
-    for each in platform.prometheus("query_range", query=query, **span)["result"]:
+    for each in alarms.series(platform, query, began, ended, STEP):
         known = {round((at - began) / STEP): float(value) for at, value in each["values"]}
         found[_series(name, each["metric"])] = _runs([known.get(place) for place in places])
     return found
